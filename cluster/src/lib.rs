@@ -1,0 +1,18 @@
+//! Who is in the cluster, who owns which slot, and the links between nodes.
+//!
+//! | file | noun |
+//! |---|---|
+//! | [`slot`] | a hash bucket of users and conversations |
+//! | [`membership`] | the nodes that are alive and what they own: snapshot and watch |
+//! | [`fixed`] | the membership of a single process |
+//! | [`link`] | what connector and channel nodes call to reach each other |
+
+pub mod fixed;
+pub mod link;
+pub mod membership;
+pub mod slot;
+
+pub use fixed::FixedMembership;
+pub use link::{ChannelLink, ConnectorLink, LinkError};
+pub use membership::{Membership, View};
+pub use slot::{SLOTS, Slot};

@@ -1,0 +1,27 @@
+//! What lasts: one log per conversation, and the directory of devices, users, members and cursors.
+//!
+//! | file | noun |
+//! |---|---|
+//! | [`key`] | a conversation's full name: tenant and id |
+//! | [`log`] | the append log: the trait is the contract |
+//! | [`directory`] | devices, users, memberships, cursors: the trait is the contract |
+//! | [`member`] | a member's row and what it entitles to |
+//! | [`error`] | why the store refuses |
+//! | [`contract`] | the suite that every backend passes |
+//! | [`embedded`] | the backend for one machine |
+
+pub mod directory;
+pub mod error;
+pub mod key;
+pub mod log;
+pub mod member;
+
+pub use directory::Directory;
+pub use error::StoreError;
+pub use key::ConversationKey;
+pub use log::Log;
+
+/// A store is a log and a directory over the same data.
+pub trait Store: Log + Directory {}
+
+impl<S: Log + Directory> Store for S {}
