@@ -1,1 +1,45 @@
+//! The channel node: routes by user, owns conversations.
+//!
+//! | file | noun |
+//! |---|---|
+//! | [`routes`] | user → connected devices and their connectors |
+//! | `route_list`, `user_key` | the routes of one user; a user's name as a map key |
+//! | [`links`] | the connectors that are linked to this node |
+//! | [`node`] | the node: starts, takes links, sorts what arrives, drains |
+//! | [`config`] | what a node is told at start |
+//! | `dispatch` | one device request: checked, and sent to who handles it |
+//! | `owners` | the way to the tasks that own conversations |
+//! | [`slot`], `slot_cache` | the task that performs what conversations want done; the conversations it holds |
+//! | [`conversation`] | a conversation's owner: numbers, members, retries (pure) |
+//! | [`fanout`] | one frame for many users, one push per connector |
+//! | `tickets` | requests of the node itself, and who waits for their answers |
+//! | `readers` | requests that are answered from the store, each in a task |
+//! | `login` | a device logs in: id, epoch, route |
+//! | `history`, `window` | Sync: reads from the log; which seqs it looks at (pure) |
+//! | `conversations`, `member_page` | lists of conversations and of members |
+//! | `presence`, `watch` | who watches whom (pure); tells who comes and goes |
+//! | `reply` | the way back to the device that asked |
+//! | [`metrics`] | what this node has done since it started |
 
+pub mod config;
+pub mod conversation;
+mod conversations;
+mod dispatch;
+pub mod fanout;
+mod history;
+pub mod links;
+mod login;
+mod member_page;
+pub mod metrics;
+pub mod node;
+mod owners;
+mod presence;
+mod readers;
+mod reply;
+mod route_list;
+pub mod routes;
+pub mod slot;
+mod tickets;
+mod user_key;
+mod watch;
+mod window;

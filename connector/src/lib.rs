@@ -1,1 +1,50 @@
+//! The connector: terminates device connections on every transport and keeps DeviceId → session.
+//!
+//! | file | noun |
+//! |---|---|
+//! | [`connector`] | a connector node: listeners in, links out, drain |
+//! | [`config`] | what an operator decides |
+//! | [`ports`], `accept` | the listeners; from a socket to a running connection |
+//! | [`http`] | the HTTP port: WebSocket upgrades, everything else to a router |
+//! | [`transport`] | what any transport gives |
+//! | [`websocket`] | RFC 6455 on the server side |
+//! | [`peek`], [`rewind`] | what a connection opens with, and putting it back |
+//! | `handshake`, `attach` | Hello, token, route: a device logs in |
+//! | [`auth`] | who a device is, by its token |
+//! | [`session`] | pure: what a frame asks for |
+//! | `connection`, `closing` | the task of one device, and its end |
+//! | [`outbox`] | pure: what waits for one device, bounded in bytes |
+//! | [`handle`], [`sessions`] | one device seen from outside; the map of all |
+//! | [`wheel`] | deadlines without timers |
+//! | `core` | what every connection shares |
+//! | `uplink` | the way to the owner of a slot |
+//! | [`metrics`] | counters |
 
+mod accept;
+mod attach;
+mod closing;
+mod connection;
+mod core;
+mod handshake;
+mod uplink;
+
+pub mod auth;
+pub mod config;
+pub mod connector;
+pub mod handle;
+pub mod http;
+pub mod metrics;
+pub mod outbox;
+pub mod peek;
+pub mod ports;
+pub mod rewind;
+pub mod session;
+pub mod sessions;
+
+pub mod transport;
+pub mod websocket;
+pub mod wheel;
+
+pub use accept::listen;
+pub use config::ConnectorConfig;
+pub use connector::Connector;

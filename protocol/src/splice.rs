@@ -6,7 +6,9 @@
 
 use bytes::{BufMut, Bytes, BytesMut};
 use prost::Message as _;
-use prost::encoding::{WireType, encode_key, encode_varint, encoded_len_varint, key_len};
+use prost::encoding::{
+    WireType, decode_key, decode_varint, encode_key, encode_varint, encoded_len_varint, key_len,
+};
 
 use crate::v1;
 
@@ -81,6 +83,14 @@ pub fn sync_result_frame(re: u64, ranges: &[RangeParts]) -> Bytes {
         }
     }
     out.freeze()
+}
+
+/// The `re` of an encoded `ServerFrame` that starts with it, as replies do; 0 for anything else.
+pub fn peek_re(mut frame: &[u8]) -> u64 {
+    match decode_key(&mut frame) {
+        Ok((RE, WireType::Varint)) => decode_varint(&mut frame).unwrap_or(0),
+        _ => 0,
+    }
 }
 
 fn delimited_len(tag: u32, length: usize) -> usize {

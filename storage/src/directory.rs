@@ -84,6 +84,15 @@ pub trait Directory: Send + Sync + 'static {
         user: &'a str,
     ) -> BoxFuture<'a, Result<Option<Membership>, StoreError>>;
 
+    /// The users whose membership of the conversation lasts, ascending by user id (byte order), those after `after`
+    /// (empty: from the first), at most `limit`. Contract 3 holds for it too.
+    fn members<'a>(
+        &'a self,
+        key: &'a ConversationKey,
+        after: &'a str,
+        limit: usize,
+    ) -> BoxFuture<'a, Result<Vec<MemberRow>, StoreError>>;
+
     /// Cursors of several users of a conversation, in the order asked; zeros where there are none.
     fn cursors<'a>(
         &'a self,

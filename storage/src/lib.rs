@@ -10,13 +10,16 @@
 //! | [`contract`] | the suite that every backend passes |
 //! | [`embedded`] | the backend for one machine |
 
+pub mod contract;
 pub mod directory;
+pub mod embedded;
 pub mod error;
 pub mod key;
 pub mod log;
 pub mod member;
 
 pub use directory::Directory;
+pub use embedded::{EmbeddedConfig, EmbeddedStore};
 pub use error::StoreError;
 pub use key::ConversationKey;
 pub use log::Log;

@@ -1,0 +1,87 @@
+//! What happens to a conversation.
+
+use idgen::NodeId;
+use protocol::limit::CLIENT_MSG_ID_BYTES;
+use protocol::v1;
+use storage::StoreError;
+use storage::log::{AppendOutcome, Opened, SenderSlot};
+use storage::member::Cursors;
+
+/// A client_msg_id of the right length.
+pub type MsgId = [u8; CLIENT_MSG_ID_BYTES];
+
+/// One input of a conversation.
+#[derive(Clone, Debug)]
+pub enum Event {
+    Request(Request),
+    /// Answers `Action::LoadSender`.
+    SenderLoaded {
+        device: u64,
+        slots: Result<Vec<SenderSlot>, StoreError>,
+    },
+    /// Answers `Action::Append`.
+    Appended(AppendOutcome),
+    /// Answers `Action::Reopen`.
+    Reopened(Result<Opened, StoreError>),
+    /// Answers `Action::RaiseCursors`.
+    CursorsRaised {
+        mark: Marked,
+        cursors: Result<Cursors, StoreError>,
+    },
+}
+
+/// One request, as its origin's token and frame said. `user` is empty for a request of the node itself.
+#[derive(Clone, Debug)]
+pub struct Request {
+    pub to: ReplyTo,
+    pub user: String,
+    pub body: Body,
+}
+
+/// What is asked.
+#[derive(Clone, Debug)]
+pub enum Body {
+    Send(v1::Send),
+    Create(v1::CreateConversation),
+    Change(v1::ChangeMembers),
+    Mark(v1::Mark),
+    Signal(v1::Signal),
+}
+
+/// Where the answer goes.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub enum ReplyTo {
+    Device(Asker),
+    /// The node's own back-end: a ticket that the performer of the actions understands.
+    Node(u64),
+}
+
+/// A request of a device: which connection of which device, and the frame's id (0 wants no answer).
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub struct Asker {
+    pub connector: NodeId,
+    pub device: u64,
+    pub epoch: u64,
+    pub re: u64,
+}
+
+/// A Mark on its way through the store.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Marked {
+    pub to: ReplyTo,
+    pub user: String,
+}
+
+impl ReplyTo {
+    /// The device that asks; `None` for the node.
+    pub fn device(&self) -> Option<u64> {
+        match self {
+            ReplyTo::Device(asker) => Some(asker.device),
+            ReplyTo::Node(_) => None,
+        }
+    }
+
+    pub(super) fn wants_answer(&self) -> bool {
+        !matches!(self, ReplyTo::Device(Asker { re: 0, .. }))
+    }
+}

@@ -1,0 +1,198 @@
+//! A device logs in: it gets its DeviceId, a connection epoch and a route.
+
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::time::Duration;
+
+use idgen::{Clock, DeviceId, DeviceType, GenerateError, Generator, MAX_WAIT_MILLIS, NodeId, WorkerNumber};
+use parking_lot::Mutex;
+use protocol::check::{self, Refused};
+use protocol::code::Code;
+use protocol::limit::MAX_TITLE_BYTES;
+use protocol::node::v1::{Admitted, Attach, Attached, Kick, Target, ToConnector, attached, to_connector};
+use protocol::v1::Role;
+use storage::Store;
+use storage::directory::{DeviceKey, UserInfo};
+use tokio::sync::{OwnedSemaphorePermit, Semaphore};
+
+use crate::links::Links;
+use crate::metrics::Metrics;
+use crate::reply::refused_by_store;
+use crate::routes::{Route, Routes};
+use crate::watch::Watches;
+
+/// Most logins in progress at once; more are refused with OVERLOADED, and devices come back with jitter.
+pub const MAX_LOGINS_IN_FLIGHT: usize = 1_024;
+/// Longest a login waits for the clock to reach a second that has free ids.
+const MAX_ID_WAIT: Duration = Duration::from_millis(MAX_WAIT_MILLIS);
+
+/// Everything a login touches.
+pub struct Login {
+    store: Arc<dyn Store>,
+    routes: Arc<Routes>,
+    links: Arc<Links>,
+    watches: Arc<Watches>,
+    clock: Arc<dyn Clock>,
+    metrics: Arc<Metrics>,
+    generator: Mutex<Generator>,
+    last_epoch: AtomicU64,
+    permits: Arc<Semaphore>,
+}
+
+impl Login {
+    pub fn new(
+        store: Arc<dyn Store>,
+        routes: Arc<Routes>,
+        links: Arc<Links>,
+        watches: Arc<Watches>,
+        clock: Arc<dyn Clock>,
+        metrics: Arc<Metrics>,
+        generator: Generator,
+    ) -> Self {
+        let permits = Arc::new(Semaphore::new(MAX_LOGINS_IN_FLIGHT));
+        let (generator, last_epoch) = (Mutex::new(generator), AtomicU64::new(0));
+        Self { store, routes, links, watches, clock, metrics, generator, last_epoch, permits }
+    }
+
+    /// A place among the logins in progress; `None` if there is none free.
+    pub fn place(&self) -> Option<OwnedSemaphorePermit> {
+        self.permits.clone().try_acquire_owned().ok()
+    }
+
+    /// Answers an Attach with Admitted or refused.
+    ///
+    /// The route stands before Attached is delivered, so whatever is committed after the device's Welcome is pushed.
+    pub async fn attach(&self, connector: NodeId, attach: Attach) {
+        let attach_id = attach.attach_id;
+        match self.identify(attach).await {
+            Ok((key, device)) => self.admit(connector, attach_id, &key, device),
+            Err(refused) => self.refuse(connector, attach_id, refused),
+        }
+    }
+
+    /// Tells a connector that a login is refused.
+    pub fn refuse(&self, connector: NodeId, attach_id: u64, why: impl Into<Refused>) {
+        self.metrics.logins_refused.add(1);
+        let outcome = attached::Outcome::Refused(why.into().error());
+        self.deliver_attached(connector, attach_id, outcome);
+    }
+
+    async fn identify(&self, attach: Attach) -> Result<(DeviceKey, DeviceId), Refused> {
+        let identity = attach.identity.ok_or_else(|| check::invalid("identity is missing"))?;
+        check::tenant(&identity.tenant)?;
+        check::user(&identity.user)?;
+        check::installation(&attach.installation)?;
+        let device_type = u8::try_from(attach.device_type).ok().and_then(|code| DeviceType::new(code).ok());
+        let device_type = device_type.ok_or_else(|| check::invalid("device_type is not known"))?;
+        let role = Role::try_from(identity.role).map_err(|_| check::invalid("role is not known"))?;
+        let key = DeviceKey {
+            tenant: identity.tenant,
+            user: identity.user,
+            device_type: device_type.get(),
+            installation: attach.installation,
+        };
+        let info = UserInfo { name: clip(identity.name, MAX_TITLE_BYTES), role };
+        self.store.put_user(&key.tenant, &key.user, info).await.map_err(refused_by_store)?;
+        let device = self.device(&key, device_type).await?;
+        Ok((key, device))
+    }
+
+    /// The id that this installation has, or a new one.
+    async fn device(&self, key: &DeviceKey, device_type: DeviceType) -> Result<DeviceId, Refused> {
+        if let Some(device) = self.store.device(key, None).await.map_err(refused_by_store)? {
+            return Ok(device);
+        }
+        let candidate = self.new_id(device_type).await?;
+        let stored = self.store.device(key, Some(candidate)).await.map_err(refused_by_store)?;
+        stored.ok_or_else(|| Code::INTERNAL.into())
+    }
+
+    async fn new_id(&self, device_type: DeviceType) -> Result<DeviceId, Refused> {
+        let mut left = MAX_ID_WAIT;
+        loop {
+            let made = self.generator.lock().generate(device_type, self.clock.unix_millis());
+            let wait = match made {
+                Ok(id) => return Ok(id),
+                Err(GenerateError::Wait { millis }) => Duration::from_millis(millis),
+                Err(error) => {
+                    tracing::error!(%error, "no device id can be made");
+                    return Err(Code::UNAVAILABLE.into());
+                }
+            };
+            left = left.checked_sub(wait).ok_or(Code::OVERLOADED)?;
+            tokio::time::sleep(wait).await;
+        }
+    }
+
+    fn admit(&self, connector: NodeId, attach_id: u64, key: &DeviceKey, device: DeviceId) {
+        let (device, epoch) = (device.as_u64(), self.next_epoch());
+        let outcome = self.routes.attach(&key.tenant, &key.user, Route { device, epoch, connector });
+        if !outcome.attached {
+            // A login of the same device that began later has overtaken this one.
+            return self.refuse(connector, attach_id, Code::SUPERSEDED);
+        }
+        if let Some(displaced) = outcome.displaced {
+            self.watches.forget(displaced.device, displaced.epoch);
+            self.supersede(displaced);
+        }
+        if outcome.came_online {
+            self.watches.changed(&key.tenant, &key.user);
+        }
+        self.metrics.logins.add(1);
+        let admitted = Admitted { device_id: device, epoch };
+        self.deliver_attached(connector, attach_id, attached::Outcome::Admitted(admitted));
+        // A later login that displaced this route before Attached arrived kicked a session that was not there yet.
+        if !self.routes.has(&key.tenant, &key.user, device, epoch) {
+            self.supersede(Route { device, epoch, connector });
+        }
+    }
+
+    /// Microseconds since 1970, and always above the one before.
+    fn next_epoch(&self) -> u64 {
+        let now = u64::try_from(self.clock.unix_millis()).unwrap_or(0).saturating_mul(1_000);
+        let next = |last: u64| now.max(last + 1);
+        let update = |last| Some(next(last));
+        match self.last_epoch.fetch_update(Ordering::Relaxed, Ordering::Relaxed, update) {
+            Ok(last) | Err(last) => next(last),
+        }
+    }
+
+    fn supersede(&self, route: Route) {
+        self.metrics.superseded.add(1);
+        let target = Some(Target { device_id: route.device, epoch: route.epoch });
+        let kick = Kick { target, code: Code::SUPERSEDED.number() };
+        self.links.deliver(route.connector, ToConnector { body: Some(to_connector::Body::Kick(kick)) });
+    }
+
+    fn deliver_attached(&self, connector: NodeId, attach_id: u64, outcome: attached::Outcome) {
+        let attached = Attached { attach_id, outcome: Some(outcome) };
+        self.links.deliver(connector, ToConnector { body: Some(to_connector::Body::Attached(attached)) });
+    }
+}
+
+/// A generator that continues above every id this worker number has stored.
+pub async fn generator(
+    store: &dyn Store,
+    worker: WorkerNumber,
+) -> Result<Generator, crate::node::StartError> {
+    let floor = store.last_device(worker).await?;
+    Ok(Generator::new(worker, floor)?)
+}
+
+/// The longest beginning of whole characters within `max` bytes.
+fn clip(mut text: String, max: usize) -> String {
+    let end = (0..=max.min(text.len())).rev().find(|&at| text.is_char_boundary(at));
+    text.truncate(end.unwrap_or(0));
+    text
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_name_is_clipped_between_characters() {
+        assert_eq!(clip("ééé".into(), 3), "é");
+        assert_eq!(clip("ab".into(), 3), "ab");
+    }
+}

@@ -1,0 +1,55 @@
+//! What this node has done since it started.
+
+use std::sync::atomic::{AtomicU64, Ordering};
+
+macro_rules! counters {
+    ($($(#[doc = $doc:literal])+ $name:ident,)+) => {
+        /// Counters of one node; each only rises.
+        #[derive(Debug, Default)]
+        pub struct Metrics { $($(#[doc = $doc])+ pub $name: Counter,)+ }
+
+        /// The counters at one moment; not an atomic cut over all of them.
+        #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+        pub struct Snapshot { $($(#[doc = $doc])+ pub $name: u64,)+ }
+
+        impl Metrics {
+            /// Reads every counter.
+            pub fn snapshot(&self) -> Snapshot {
+                Snapshot { $($name: self.$name.get(),)+ }
+            }
+        }
+    };
+}
+
+counters! {
+    /// Logins admitted.
+    logins,
+    /// Logins refused or failed.
+    logins_refused,
+    /// Connections closed because their device connected again.
+    superseded,
+    /// Device requests taken.
+    requests,
+    /// Device requests refused because a queue was full or the node shuts down.
+    requests_shed,
+    /// Sync requests answered.
+    syncs,
+    /// Entries sent in answers to Sync.
+    synced_entries,
+    /// Presence changes pushed, one per watched user.
+    presence_changes,
+}
+
+/// A number that only rises.
+#[derive(Debug, Default)]
+pub struct Counter(AtomicU64);
+
+impl Counter {
+    pub fn add(&self, n: u64) {
+        self.0.fetch_add(n, Ordering::Relaxed);
+    }
+
+    pub fn get(&self) -> u64 {
+        self.0.load(Ordering::Relaxed)
+    }
+}

@@ -1,0 +1,306 @@
+//! The channel node: starts, takes links, sorts what arrives, drains.
+
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::time::Duration;
+
+use cluster::{ChannelLink, ConnectorLink, LinkError};
+use idgen::{Clock, FloorError, NodeId};
+use parking_lot::RwLock;
+use protocol::check::{self, Refused};
+use protocol::code::Code;
+use protocol::limit::CLIENT_MSG_ID_BYTES;
+use protocol::node::v1::{Attach, Detach, Identity, Request, ToChannel, to_channel};
+use protocol::v1::server_frame::Body;
+use protocol::v1::{CreateConversation, NewMember};
+use storage::{ConversationKey, Store, StoreError};
+use tokio_util::sync::CancellationToken;
+use tokio_util::task::TaskTracker;
+
+use crate::config::ChannelConfig;
+use crate::conversation::event::{self, ReplyTo};
+use crate::dispatch::{self, Job, Read};
+use crate::links::Links;
+use crate::login::{self, Login};
+use crate::metrics::{Metrics, Snapshot};
+use crate::owners::Owners;
+use crate::readers::Readers;
+use crate::reply::{Asker, Replies};
+use crate::routes::Routes;
+use crate::tickets::Tickets;
+use crate::watch::Watches;
+
+/// Why a node does not start.
+#[derive(Debug, thiserror::Error)]
+pub enum StartError {
+    #[error(transparent)]
+    Store(#[from] StoreError),
+    #[error(transparent)]
+    Floor(#[from] FloorError),
+}
+
+/// Not everything in flight was finished by the deadline.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
+#[error("requests were still in flight at the deadline")]
+pub struct DrainTimeout;
+
+/// One channel node.
+pub struct ChannelNode {
+    node: NodeId,
+    routes: Arc<Routes>,
+    links: Arc<Links>,
+    watches: Arc<Watches>,
+    login: Arc<Login>,
+    readers: Arc<Readers>,
+    replies: Replies,
+    tickets: Arc<Tickets>,
+    /// `None` once the node drains: dropping it ends the slot tasks.
+    owners: RwLock<Option<Owners>>,
+    metrics: Arc<Metrics>,
+    draining: AtomicBool,
+    /// Logins, reads and slot tasks.
+    work: TaskTracker,
+    /// The task that tells watchers; it stops after the work.
+    teller: TaskTracker,
+    stop: CancellationToken,
+}
+
+impl ChannelNode {
+    /// Starts a node over an open store. Must be called on a tokio runtime.
+    pub async fn start(
+        config: ChannelConfig,
+        store: Arc<dyn Store>,
+        clock: Arc<dyn Clock>,
+    ) -> Result<Arc<ChannelNode>, StartError> {
+        let generator = login::generator(&*store, config.worker).await?;
+        let (routes, links) = (Arc::new(Routes::default()), Arc::new(Links::default()));
+        let (metrics, tickets) = (Arc::new(Metrics::default()), Arc::new(Tickets::default()));
+        let replies = Replies::new(links.clone());
+        let watches =
+            Watches::new(store.clone(), routes.clone(), links.clone(), clock.clone(), metrics.clone());
+        let watches = Arc::new(watches);
+        let login = Login::new(
+            store.clone(),
+            routes.clone(),
+            links.clone(),
+            watches.clone(),
+            clock.clone(),
+            metrics.clone(),
+            generator,
+        );
+        let readers =
+            Readers::new(store.clone(), routes.clone(), watches.clone(), replies.clone(), metrics.clone());
+        let (owners, inboxes) = Owners::new(config.slot_tasks);
+        let node = Arc::new(ChannelNode {
+            node: config.node,
+            routes,
+            links,
+            watches: watches.clone(),
+            login: Arc::new(login),
+            readers: Arc::new(readers),
+            replies,
+            tickets,
+            owners: RwLock::new(Some(owners)),
+            metrics,
+            draining: AtomicBool::new(false),
+            work: TaskTracker::new(),
+            teller: TaskTracker::new(),
+            stop: CancellationToken::new(),
+        });
+        node.start_tasks(inboxes, store, clock);
+        Ok(node)
+    }
+
+    /// Registers a connector and returns its way to this node. A connector registers once at a time.
+    pub fn connect(self: &Arc<Self>, connector: Arc<dyn ConnectorLink>) -> Arc<dyn ChannelLink> {
+        let link = NodeLink { node: self.clone(), connector: connector.node() };
+        self.links.register(connector);
+        Arc::new(link)
+    }
+
+    /// A connector is gone, and with it every route through it.
+    pub fn disconnect(&self, connector: &Arc<dyn ConnectorLink>) {
+        if !self.links.unregister(connector) {
+            return;
+        }
+        let mut offline = Vec::new();
+        self.routes.remove_connector(connector.node(), |tenant, user| {
+            offline.push((tenant.to_owned(), user.to_owned()));
+        });
+        for (tenant, user) in offline {
+            self.watches.changed(&tenant, &user);
+        }
+    }
+
+    /// Creates a conversation with a chosen id, for seeding and back-ends. One that is there already stays as it is.
+    ///
+    /// # Errors
+    /// INVALID_REQUEST and TOO_MANY for what the arguments say; retryable ones from the store and the queues.
+    pub async fn create_conversation(
+        &self,
+        tenant: &str,
+        conversation: &str,
+        title: &str,
+        members: Vec<NewMember>,
+    ) -> Result<(), Refused> {
+        check::tenant(tenant)?;
+        check::conversation(conversation)?;
+        check::title(title)?;
+        check::member_change(&members, &[])?;
+        let client_msg_id = vec![0; CLIENT_MSG_ID_BYTES].into();
+        let create = CreateConversation { client_msg_id, title: title.to_owned(), members };
+        let ticket = self.tickets.take();
+        let request = event::Request {
+            to: ReplyTo::Node(ticket.number()),
+            user: String::new(),
+            body: event::Body::Create(create),
+        };
+        self.submit(ConversationKey::new(tenant, conversation), request)?;
+        match ticket.answered().await {
+            Some(Body::SendAck(_)) => Ok(()),
+            Some(Body::Error(error)) => {
+                let code = Code::from_number(error.code).unwrap_or(Code::INTERNAL);
+                Err(Refused::new(code, error.message))
+            }
+            _ => Err(Code::INTERNAL.into()),
+        }
+    }
+
+    /// Takes no more requests, finishes what is in flight and stops the tasks.
+    ///
+    /// # Errors
+    /// [`DrainTimeout`] if that takes longer than `within`; what is left is cut off when the runtime ends, and its
+    /// devices were not told that anything is stored.
+    pub async fn drain(&self, within: Duration) -> Result<(), DrainTimeout> {
+        self.draining.store(true, Ordering::Release);
+        // The inboxes end; each slot task handles what is in its own and then goes.
+        drop(self.owners.write().take());
+        self.work.close();
+        let finished = tokio::time::timeout(within, self.work.wait()).await;
+        self.stop.cancel();
+        self.teller.close();
+        self.teller.wait().await;
+        finished.map_err(|_| DrainTimeout)
+    }
+
+    /// This node's id.
+    pub fn id(&self) -> NodeId {
+        self.node
+    }
+
+    /// What this node has done since it started.
+    pub fn metrics(&self) -> Snapshot {
+        self.metrics.snapshot()
+    }
+
+    /// Who is connected.
+    pub fn routes(&self) -> &Routes {
+        &self.routes
+    }
+
+    fn start_tasks(
+        self: &Arc<Self>,
+        inboxes: Vec<crate::owners::Inbox>,
+        store: Arc<dyn Store>,
+        clock: Arc<dyn Clock>,
+    ) {
+        let (watches, stop) = (self.watches.clone(), self.stop.clone());
+        self.teller.spawn(async move { watches.run(stop).await });
+        let _ = (inboxes, store, clock);
+    }
+
+    fn handle(self: &Arc<Self>, connector: NodeId, message: ToChannel) -> Result<(), LinkError> {
+        match message.body {
+            Some(to_channel::Body::Request(request)) => self.request(connector, request),
+            Some(to_channel::Body::Attach(attach)) => self.attach(connector, attach),
+            Some(to_channel::Body::Detach(detach)) => self.detach(&detach),
+            // A newer node's message; there is nobody to tell.
+            None => {}
+        }
+        Ok(())
+    }
+
+    fn attach(&self, connector: NodeId, attach: Attach) {
+        if self.draining.load(Ordering::Acquire) {
+            return self.login.refuse(connector, attach.attach_id, Code::SHUTTING_DOWN);
+        }
+        let Some(place) = self.login.place() else {
+            return self.login.refuse(connector, attach.attach_id, Code::OVERLOADED);
+        };
+        let login = self.login.clone();
+        self.work.spawn(async move {
+            login.attach(connector, attach).await;
+            drop(place);
+        });
+    }
+
+    fn detach(&self, gone: &Detach) {
+        let detached = self.routes.detach(&gone.tenant, &gone.user, gone.device_id, gone.epoch);
+        self.watches.forget(gone.device_id, gone.epoch);
+        if detached.went_offline {
+            self.watches.changed(&gone.tenant, &gone.user);
+        }
+    }
+
+    fn request(&self, connector: NodeId, request: Request) {
+        let Request { identity: Some(identity), device_id, epoch, frame: Some(frame) } = request else {
+            // Only a broken connector says neither who asks nor what.
+            return tracing::warn!(%connector, "a request lacks its identity or frame");
+        };
+        let asker = Asker { connector, device: device_id, epoch, re: frame.id };
+        if self.draining.load(Ordering::Acquire) {
+            return self.shed(asker, Code::SHUTTING_DOWN);
+        }
+        self.metrics.requests.add(1);
+        match dispatch::sort(&identity.user, device_id, frame.body) {
+            Ok(Job::Read(read)) => self.read(asker, identity, read),
+            Ok(Job::Conversation { conversation, body }) => {
+                let key = ConversationKey::new(identity.tenant, conversation);
+                let request = event::Request { to: ReplyTo::Device(asker), user: identity.user, body };
+                if let Err(code) = self.submit(key, request) {
+                    self.shed(asker, code);
+                }
+            }
+            Err(refused) => self.replies.refuse(asker, refused),
+        }
+    }
+
+    fn read(&self, asker: Asker, identity: Identity, read: Read) {
+        let Some(place) = self.readers.place() else {
+            return self.shed(asker, Code::OVERLOADED);
+        };
+        let readers = self.readers.clone();
+        self.work.spawn(async move {
+            readers.read(asker, &identity, read).await;
+            drop(place);
+        });
+    }
+
+    fn submit(&self, key: ConversationKey, request: event::Request) -> Result<(), Code> {
+        match &*self.owners.read() {
+            Some(owners) => owners.submit(key, request),
+            None => Err(Code::SHUTTING_DOWN),
+        }
+    }
+
+    fn shed(&self, asker: Asker, code: Code) {
+        self.metrics.requests_shed.add(1);
+        self.replies.refuse(asker, code);
+    }
+}
+
+/// A connector's way to this node, within one process: calls go straight through, so nothing can be reordered.
+struct NodeLink {
+    node: Arc<ChannelNode>,
+    connector: NodeId,
+}
+
+impl ChannelLink for NodeLink {
+    fn node(&self) -> NodeId {
+        self.node.node
+    }
+
+    fn send(&self, message: ToChannel) -> Result<(), LinkError> {
+        self.node.handle(self.connector, message)
+    }
+}

@@ -1,0 +1,70 @@
+//! Requests that are answered from the store, each in a task of its own.
+
+use std::sync::Arc;
+
+use protocol::node::v1::Identity;
+use protocol::v1::server_frame::Body;
+use storage::Store;
+use tokio::sync::{OwnedSemaphorePermit, Semaphore};
+
+use crate::conversations::Conversations;
+use crate::dispatch::Read;
+use crate::history::History;
+use crate::member_page::Members;
+use crate::metrics::Metrics;
+use crate::reply::{Asker, Replies};
+use crate::routes::Routes;
+use crate::watch::Watches;
+
+/// Most reads in progress at once; more are refused with OVERLOADED. Each holds at most one frame of results.
+pub const MAX_READS_IN_FLIGHT: usize = 1_024;
+
+/// Who answers which read.
+pub struct Readers {
+    history: History,
+    conversations: Conversations,
+    members: Members,
+    watches: Arc<Watches>,
+    replies: Replies,
+    permits: Arc<Semaphore>,
+}
+
+impl Readers {
+    pub fn new(
+        store: Arc<dyn Store>,
+        routes: Arc<Routes>,
+        watches: Arc<Watches>,
+        replies: Replies,
+        metrics: Arc<Metrics>,
+    ) -> Self {
+        Self {
+            history: History::new(store.clone(), metrics),
+            conversations: Conversations::new(store.clone()),
+            members: Members::new(store, routes),
+            watches,
+            replies,
+            permits: Arc::new(Semaphore::new(MAX_READS_IN_FLIGHT)),
+        }
+    }
+
+    /// A place among the reads in progress; `None` if there is none free.
+    pub fn place(&self) -> Option<OwnedSemaphorePermit> {
+        self.permits.clone().try_acquire_owned().ok()
+    }
+
+    /// Reads and answers.
+    pub async fn read(&self, asker: Asker, identity: &Identity, read: Read) {
+        match read {
+            Read::Sync(sync) => self.history.sync(&self.replies, asker, identity, sync).await,
+            Read::Watch(watch) => self.watches.watch(&self.replies, asker, identity, watch).await,
+            Read::Conversations(list) => {
+                let page = self.conversations.page(identity, list).await;
+                self.replies.answer(asker, page.map(Body::Conversations));
+            }
+            Read::Members(list) => {
+                let page = self.members.page(identity, list).await;
+                self.replies.answer(asker, page.map(Body::Members));
+            }
+        }
+    }
+}

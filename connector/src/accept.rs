@@ -1,0 +1,147 @@
+//! From a listener to a running connection, for every transport.
+//!
+//! One loop per listener. An accepted socket gets a task for its handshake; once the device is logged in, a second,
+//! much smaller task takes over, so that what a login needs is not kept for the life of the connection.
+
+use std::io;
+use std::net::SocketAddr;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicUsize, Ordering};
+use std::time::Duration;
+
+use protocol::check::Refused;
+use protocol::code::Code;
+use tokio::io::AsyncWriteExt as _;
+use tokio::net::{TcpListener, TcpStream};
+
+use crate::connection::{Connection, farewell};
+use crate::connector::Connector;
+use crate::handshake::{Failed, LoggedIn, handshake};
+use crate::transport::{Transport, say_goodbye};
+
+/// Time a refused peer gets to read why.
+const REFUSAL_TIME: Duration = Duration::from_secs(2);
+/// Pause after `accept` failed, most often for want of file descriptors: long enough to spare the processor, short
+/// enough that the listen queue survives it.
+const ACCEPT_PAUSE: Duration = Duration::from_millis(100);
+/// Sockets waiting in the kernel; a reconnect storm arrives faster than it is accepted.
+pub const LISTEN_BACKLOG: u32 = 4096;
+
+/// One of the connections that may be held at once; given back when dropped.
+pub(crate) struct Place(Arc<AtomicUsize>);
+
+impl Place {
+    /// Takes a place, unless all are taken.
+    pub fn take(taken: &Arc<AtomicUsize>, max: usize) -> Option<Place> {
+        let place = Place(taken.clone());
+        (taken.fetch_add(1, Ordering::Relaxed) < max).then_some(place)
+    }
+}
+
+impl Drop for Place {
+    fn drop(&mut self) {
+        self.0.fetch_sub(1, Ordering::Relaxed);
+    }
+}
+
+impl Connector {
+    /// Accepts TCP sockets until the connector drains, and runs `serve` on each in a task of its own.
+    pub(crate) fn accept_tcp<S, F>(self: &Arc<Self>, listener: TcpListener, serve: S)
+    where
+        S: Fn(Arc<Connector>, TcpStream, SocketAddr, Place) -> F + Send + Sync + 'static,
+        F: Future<Output = ()> + Send + 'static,
+    {
+        let connector = self.clone();
+        self.tasks.spawn(async move {
+            loop {
+                let accepted = tokio::select! {
+                    () = connector.stop.cancelled() => return,
+                    accepted = listener.accept() => accepted,
+                };
+                match accepted {
+                    Ok((stream, remote)) => connector.begin(stream, remote, &serve),
+                    Err(error) => pause_after(error).await,
+                }
+            }
+        });
+    }
+
+    fn begin<S, F>(self: &Arc<Self>, stream: TcpStream, remote: SocketAddr, serve: &S)
+    where
+        S: Fn(Arc<Connector>, TcpStream, SocketAddr, Place) -> F,
+        F: Future<Output = ()> + Send + 'static,
+    {
+        let Some(place) = self.place() else { return };
+        // Small frames must not wait for each other's acknowledgement. Failing means that the peer is gone already.
+        if stream.set_nodelay(true).is_ok() {
+            self.tasks.spawn(serve(self.clone(), stream, remote, place));
+        }
+    }
+
+    /// Serves one stream that did not come from a listener, such as a pipe inside the process.
+    pub fn serve_stream<T: Transport>(self: &Arc<Self>, io: T, remote: SocketAddr) {
+        let connector = self.clone();
+        if let Some(place) = self.place() {
+            self.tasks.spawn(async move { connector.log_in(io, remote, place).await });
+        }
+    }
+
+    /// A place for one more connection. Without one the socket is dropped: a farewell would cost what is lacking.
+    pub(crate) fn place(&self) -> Option<Place> {
+        self.core.metrics.accepted.add(1);
+        let place = Place::take(&self.taken, self.core.config.max_connections);
+        if place.is_none() {
+            self.core.metrics.refused_full.add(1);
+        }
+        place
+    }
+
+    /// Logs a device in and hands its connection to a task of its own.
+    pub(crate) async fn log_in<T: Transport>(&self, mut io: T, remote: SocketAddr, place: Place) {
+        let with_preface = io.kind().has_preface();
+        match handshake(&mut io, &self.core, with_preface, remote.to_string()).await {
+            Ok(LoggedIn { attachment, rest }) => {
+                self.tasks.spawn(Connection::new(io, attachment, rest, place));
+            }
+            Err(failed) => self.refuse(io, failed).await,
+        }
+    }
+
+    /// Says why there is no login.
+    pub(crate) async fn refuse<T: Transport>(&self, mut io: T, failed: Failed) {
+        self.core.metrics.logins_refused.add(1);
+        let Failed::Refused(Refused { code, message }) = failed else { return };
+        tracing::debug!(%code, "login refused");
+        let last = farewell(code, &message);
+        let told = async {
+            io.write_all(&last).await?;
+            say_goodbye(&mut io, code, REFUSAL_TIME).await
+        };
+        if let Ok(Err(error)) | Err(error) =
+            tokio::time::timeout(REFUSAL_TIME, told).await.map_err(io::Error::from)
+        {
+            tracing::trace!(%error, "the refused peer did not listen");
+        }
+    }
+
+    /// Refuses a peer that never came to a handshake.
+    pub(crate) async fn refuse_with<T: Transport>(&self, io: T, code: Code) {
+        self.refuse(io, Failed::from(code)).await;
+    }
+}
+
+/// Binds a TCP listener with a listen queue for storms.
+pub fn listen(address: SocketAddr) -> io::Result<TcpListener> {
+    let socket = match address {
+        SocketAddr::V4(_) => tokio::net::TcpSocket::new_v4()?,
+        SocketAddr::V6(_) => tokio::net::TcpSocket::new_v6()?,
+    };
+    socket.set_reuseaddr(true)?;
+    socket.bind(address)?;
+    socket.listen(LISTEN_BACKLOG)
+}
+
+async fn pause_after(error: io::Error) {
+    tracing::warn!(%error, "accept failed; trying again in {ACCEPT_PAUSE:?}");
+    tokio::time::sleep(ACCEPT_PAUSE).await;
+}

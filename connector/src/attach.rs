@@ -1,0 +1,156 @@
+//! Logins that wait for the channel node, and what ties a logged-in device to this connector.
+
+use std::collections::HashMap;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
+
+use parking_lot::Mutex;
+use protocol::check::Refused;
+use protocol::code::Code;
+use protocol::limit;
+use protocol::node::v1::attached::Outcome;
+use protocol::node::v1::{Attach, Attached, Detach, Identity};
+use protocol::v1::{Hello, Limits, ServerFrame, Welcome, server_frame, welcome};
+use protocol::{Proto as _, version};
+use tokio::sync::oneshot;
+
+use crate::core::Core;
+use crate::handle::Handle;
+use crate::outbox::Outbox;
+use crate::session::Session;
+use crate::transport::TransportKind;
+
+/// Logins under way.
+#[derive(Default)]
+pub(crate) struct Attaches {
+    next: AtomicU64,
+    waiting: Mutex<HashMap<u64, Waiting>>,
+}
+
+struct Waiting {
+    identity: Identity,
+    welcome: Welcome,
+    window: usize,
+    answer: oneshot::Sender<Result<Attachment, Refused>>,
+}
+
+/// A checked Hello.
+pub(crate) struct Admission {
+    pub identity: Identity,
+    pub expires_ms: i64,
+    pub hello: Hello,
+    pub version: u32,
+    pub transport: TransportKind,
+    pub remote: String,
+}
+
+/// A logged-in device: its session and its handle. Dropping it takes session and route back, once.
+pub(crate) struct Attachment {
+    pub core: Arc<Core>,
+    pub handle: Arc<Handle>,
+    pub session: Session,
+}
+
+impl Drop for Attachment {
+    fn drop(&mut self) {
+        let Handle { device, epoch, .. } = *self.handle;
+        self.core.sessions.remove(device, epoch);
+        // The wheel lets go of the handle later; what was queued goes now.
+        self.handle.with(Outbox::clear);
+        self.core.metrics.ended.add(1);
+        let Identity { tenant, user, .. } = self.session.identity();
+        let detach = Detach { tenant: tenant.clone(), user: user.clone(), device_id: device, epoch };
+        if let Err(error) = self.core.uplink.detach(detach) {
+            // The node that held the route is gone, and the route with it.
+            tracing::debug!(%error, device, "route not taken back");
+        }
+    }
+}
+
+/// Sends the login to the owner of its user and waits for the outcome.
+pub(crate) async fn attach(core: &Arc<Core>, admission: Admission) -> Result<Attachment, Refused> {
+    let (answer, outcome) = oneshot::channel();
+    let attach_id = core.attaches.next.fetch_add(1, Ordering::Relaxed) + 1;
+    let message = Attach {
+        attach_id,
+        identity: Some(admission.identity.clone()),
+        device_type: admission.hello.device_type,
+        installation: admission.hello.installation.clone(),
+        transport: admission.transport.as_str().into(),
+        remote: admission.remote.clone(),
+    };
+    let window = window(core, &admission.hello);
+    let waiting =
+        Waiting { welcome: welcome(core, &admission, window), identity: admission.identity, window, answer };
+    core.attaches.waiting.lock().insert(attach_id, waiting);
+    if core.uplink.attach(message).is_err() {
+        core.attaches.waiting.lock().remove(&attach_id);
+        return Err(Code::OVERLOADED.into());
+    }
+    outcome.await.unwrap_or_else(|_| Err(Code::UNAVAILABLE.into()))
+}
+
+/// Takes the channel node's answer. The session is in the map when this returns, so that the pushes that follow on
+/// the link find it; Welcome stands first in its outbox.
+pub(crate) fn attached(core: &Arc<Core>, message: Attached) {
+    let Some(waiting) = core.attaches.waiting.lock().remove(&message.attach_id) else {
+        return;
+    };
+    let outcome = match message.outcome {
+        Some(Outcome::Admitted(admitted)) => Ok(admit(core, &waiting, admitted.device_id, admitted.epoch)),
+        Some(Outcome::Refused(error)) => {
+            let code = Code::from_number(error.code).unwrap_or(Code::INTERNAL);
+            Err(Refused::new(code, error.message))
+        }
+        None => Err(Code::INTERNAL.into()),
+    };
+    // Where nobody waits any more the attachment is dropped here, which takes session and route back.
+    drop(waiting.answer.send(outcome));
+}
+
+fn admit(core: &Arc<Core>, waiting: &Waiting, device: u64, epoch: u64) -> Attachment {
+    let welcome = Welcome { device_id: device, ..waiting.welcome.clone() };
+    let body = Some(server_frame::Body::Welcome(welcome));
+    let mut outbox = Outbox::new(waiting.window);
+    outbox.notify(ServerFrame { session_seq: 0, re: 0, body }.encode_to_vec().into());
+    let expires_at = core.second_of(waiting.welcome.auth_expires_ms);
+    let handle = Arc::new(Handle::new(device, epoch, outbox, core.seconds(), expires_at));
+    if let Some(older) = core.sessions.insert(handle.clone()) {
+        older.close(Code::SUPERSEDED);
+    }
+    core.watch(handle.clone());
+    core.metrics.logins.add(1);
+    Attachment { core: core.clone(), handle, session: Session::new(device, epoch, waiting.identity.clone()) }
+}
+
+fn window(core: &Core, hello: &Hello) -> usize {
+    match hello.receive_window as usize {
+        0 => core.config.outbox_bytes,
+        asked => asked.min(core.config.outbox_bytes),
+    }
+}
+
+fn welcome(core: &Core, admission: &Admission, window: usize) -> Welcome {
+    // A session lives as long as its connection; what a device missed it pulls from the log.
+    let outcome = match admission.hello.resume {
+        Some(_) => welcome::Outcome::Expired,
+        None => welcome::Outcome::New,
+    };
+    Welcome {
+        version: admission.version,
+        features: admission.hello.features & version::FEATURES,
+        outcome: outcome.into(),
+        heartbeat_ms: core.config.heartbeat.as_millis() as u32,
+        limits: Some(Limits {
+            max_frame_bytes: limit::MAX_FRAME_BYTES as u32,
+            max_content_bytes: limit::MAX_CONTENT_BYTES as u32,
+            max_requests_in_flight: limit::MAX_REQUESTS_IN_FLIGHT,
+            receive_window: window as u32,
+        }),
+        server_time_ms: core.clock.unix_millis(),
+        auth_expires_ms: admission.expires_ms,
+        tenant: admission.identity.tenant.clone(),
+        user: admission.identity.user.clone(),
+        ..Welcome::default()
+    }
+}

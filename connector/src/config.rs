@@ -1,0 +1,37 @@
+//! What an operator decides about a connector.
+
+use std::time::Duration;
+
+use idgen::NodeId;
+
+/// Settings of one connector.
+#[derive(Clone, Debug)]
+pub struct ConnectorConfig {
+    pub node: NodeId,
+    /// Silence after which a device pings. Three times this without any traffic closes the connection.
+    pub heartbeat: Duration,
+    /// Time from accept to a complete Hello.
+    pub hello_timeout: Duration,
+    /// Bytes of pushes that wait for one device before they become Head hints.
+    pub outbox_bytes: usize,
+    /// Connections held at once, logins under way included.
+    pub max_connections: usize,
+}
+
+impl ConnectorConfig {
+    /// The defaults of the configuration file.
+    pub fn new(node: NodeId) -> Self {
+        Self {
+            node,
+            heartbeat: Duration::from_secs(30),
+            hello_timeout: Duration::from_secs(5),
+            outbox_bytes: 128 * 1024,
+            max_connections: 100_000,
+        }
+    }
+
+    /// Seconds without traffic after which a connection is closed.
+    pub fn silence_limit(&self) -> u32 {
+        (3 * self.heartbeat).as_secs().max(1) as u32
+    }
+}

@@ -1,0 +1,258 @@
+//! The task of one logged-in device: one future, one poll loop, no buffer while idle.
+//!
+//! Each turn, in this order of priority: end if told to, write what waits, read what came. Frames are gathered in
+//! and cut from buffers that belong to the thread and are borrowed only within a poll.
+
+use std::cell::RefCell;
+use std::io;
+use std::pin::Pin;
+use std::task::{Context, Poll, ready};
+
+use bytes::{Buf, Bytes, BytesMut};
+use protocol::Proto as _;
+use protocol::code::Code;
+use protocol::frame::{self, FrameError, Peek};
+use protocol::limit::MAX_FRAME_BYTES;
+use protocol::v1::{ClientFrame, ServerFrame, server_frame};
+use tokio::io::ReadBuf;
+
+use crate::accept::Place;
+use crate::attach::Attachment;
+use crate::closing::Closing;
+use crate::session::Action;
+use crate::transport::{Transport, code_of};
+
+/// Bytes read at once.
+const READ_BYTES: usize = 64 * 1024;
+
+thread_local! {
+    static READ: RefCell<Box<[u8]>> = RefCell::new(vec![0; READ_BYTES].into());
+    static WRITE: RefCell<BytesMut> = RefCell::new(BytesMut::with_capacity(READ_BYTES));
+}
+
+/// Drives one device until either side ends.
+pub(crate) struct Connection<T> {
+    io: T,
+    attachment: Attachment,
+    /// Bytes of frames not handled yet.
+    unread: BytesMut,
+    /// Bytes of frames the transport has not taken yet.
+    unwritten: BytesMut,
+    flushing: bool,
+    closing: Option<Box<Closing>>,
+    _place: Place,
+}
+
+/// Why the loop ends.
+enum End {
+    /// Say this and close.
+    Close(Code),
+    /// The device said Bye.
+    Leave,
+    /// The transport is gone.
+    Gone,
+}
+
+impl From<FrameError> for End {
+    fn from(error: FrameError) -> Self {
+        End::Close(error.code())
+    }
+}
+
+impl From<io::Error> for End {
+    fn from(error: io::Error) -> Self {
+        code_of(&error).map_or(End::Gone, End::Close)
+    }
+}
+
+impl<T: Transport> Future for Connection<T> {
+    type Output = ();
+
+    fn poll(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<()> {
+        let this = &mut *self;
+        loop {
+            if let Some(closing) = &mut this.closing {
+                return closing.poll(&mut this.io, cx);
+            }
+            match this.turn(cx) {
+                Poll::Pending => return Poll::Pending,
+                Poll::Ready(Ok(())) => {}
+                Poll::Ready(Err(End::Gone)) => return Poll::Ready(()),
+                Poll::Ready(Err(End::Close(code))) => this.begin_closing(Some(code)),
+                Poll::Ready(Err(End::Leave)) => this.begin_closing(None),
+            }
+        }
+    }
+}
+
+impl<T: Transport> Connection<T> {
+    /// A connection whose Welcome already stands in the outbox; `rest` is what followed the Hello.
+    pub fn new(io: T, attachment: Attachment, rest: BytesMut, place: Place) -> Self {
+        Self {
+            io,
+            attachment,
+            unread: rest,
+            unwritten: BytesMut::new(),
+            flushing: false,
+            closing: None,
+            _place: place,
+        }
+    }
+
+    /// Ready when there may be more to do at once.
+    fn turn(&mut self, cx: &mut Context<'_>) -> Poll<Result<(), End>> {
+        if let Some(code) = self.attachment.handle.turn(cx.waker()) {
+            return Poll::Ready(Err(End::Close(code)));
+        }
+        match self.poll_write_out(cx) {
+            Poll::Ready(result) => result?,
+            Poll::Pending => self.attachment.handle.blocked(),
+        }
+        self.poll_read_in(cx)
+    }
+
+    /// Writes until outbox and transport are empty (Ready) or the transport takes no more (Pending).
+    fn poll_write_out(&mut self, cx: &mut Context<'_>) -> Poll<Result<(), End>> {
+        loop {
+            while !self.unwritten.is_empty() {
+                let n = ready!(Pin::new(&mut self.io).poll_write(cx, &self.unwritten))?;
+                self.unwritten.advance(n);
+            }
+            if !WRITE.with_borrow_mut(|scratch| self.poll_write_some(scratch, cx))? {
+                break;
+            }
+        }
+        self.unwritten = BytesMut::new();
+        if self.flushing {
+            ready!(Pin::new(&mut self.io).poll_flush(cx))?;
+            self.flushing = false;
+        }
+        Poll::Ready(Ok(()))
+    }
+
+    /// Takes one load out of the outbox and offers it to the transport once. Says whether there was one.
+    fn poll_write_some(&mut self, scratch: &mut BytesMut, cx: &mut Context<'_>) -> Result<bool, End> {
+        scratch.clear();
+        if !self.attachment.handle.with(|outbox| outbox.take(scratch)) {
+            return Ok(false);
+        }
+        self.flushing = true;
+        self.attachment.core.metrics.bytes_out.add(scratch.len() as u64);
+        let written = match Pin::new(&mut self.io).poll_write(cx, scratch) {
+            Poll::Ready(result) => result?,
+            Poll::Pending => 0,
+        };
+        if written < scratch.len() {
+            self.unwritten.extend_from_slice(&scratch[written..]);
+        }
+        Ok(true)
+    }
+
+    fn poll_read_in(&mut self, cx: &mut Context<'_>) -> Poll<Result<(), End>> {
+        if self.handle_frames()? {
+            return Poll::Ready(Ok(()));
+        }
+        if !self.accepts_requests() {
+            // An answer, or room in the outbox, brings the next turn.
+            return Poll::Pending;
+        }
+        READ.with_borrow_mut(|buffer| {
+            let mut read = ReadBuf::new(buffer);
+            ready!(Pin::new(&mut self.io).poll_read(cx, &mut read))?;
+            if read.filled().is_empty() {
+                return Poll::Ready(Err(self.end_of_stream()));
+            }
+            let Attachment { core, handle, .. } = &self.attachment;
+            handle.heard(core.seconds());
+            self.unread.extend_from_slice(read.filled());
+            Poll::Ready(self.handle_frames().map(drop))
+        })
+    }
+
+    /// Handles the whole frames that have been read. Says whether there was any.
+    fn handle_frames(&mut self) -> Result<bool, End> {
+        let mut handled = false;
+        while self.accepts_requests() {
+            let Peek::Whole(length) = frame::peek(&self.unread, MAX_FRAME_BYTES)? else { break };
+            handled = true;
+            let frame = frame::open(self.unread.split_to(length).freeze())?;
+            for message in frame.messages::<ClientFrame>() {
+                self.handle_frame(message?)?;
+            }
+        }
+        if self.unread.is_empty() {
+            self.unread = BytesMut::new();
+        }
+        Ok(handled)
+    }
+
+    fn handle_frame(&mut self, frame: ClientFrame) -> Result<(), End> {
+        let Attachment { core, handle, session } = &mut self.attachment;
+        core.metrics.frames_in.add(1);
+        let mut action = session.on_frame(frame, handle.with(|outbox| outbox.session_seq()));
+        if let Action::Verify { re, token } = action {
+            let verified = core.verifier.verify(&token, core.clock.unix_millis());
+            if let Ok(verified) = &verified {
+                handle.set_expires_at(core.second_of(verified.expires_ms));
+            }
+            action = session.refreshed(re, verified.map(|v| (v.identity, v.expires_ms)));
+        }
+        match action {
+            Action::Nothing | Action::Verify { .. } => {}
+            Action::Close(code) => return Err(End::Close(code)),
+            Action::Leave => return Err(End::Leave),
+            Action::Answer { re, body } => handle.with(|outbox| outbox.notify(answer(re, body))),
+            Action::Forward { request, heavy } => self.forward(request, heavy),
+        }
+        Ok(())
+    }
+
+    fn forward(&self, request: protocol::node::v1::Request, heavy: bool) {
+        let Attachment { core, handle, .. } = &self.attachment;
+        let id = request.frame.as_ref().map_or(0, |frame| frame.id);
+        if id != 0 {
+            handle.with(|outbox| outbox.begin(id, heavy));
+        }
+        core.metrics.requests.add(1);
+        if let Err(error) = core.uplink.request(request) {
+            core.metrics.requests_refused.add(1);
+            let code = match error {
+                cluster::LinkError::Full => Code::OVERLOADED,
+                cluster::LinkError::Closed => Code::UNAVAILABLE,
+            };
+            if id != 0 {
+                let error = server_frame::Body::Error(code.plain_error());
+                handle.with(|outbox| outbox.answer(answer(id, error)));
+            }
+        }
+    }
+
+    fn accepts_requests(&self) -> bool {
+        self.attachment.handle.with(|outbox| outbox.accepts_requests())
+    }
+
+    fn end_of_stream(&self) -> End {
+        if self.unread.is_empty() { End::Gone } else { End::Close(Code::TRUNCATED) }
+    }
+
+    fn begin_closing(&mut self, code: Option<Code>) {
+        let mut last = std::mem::take(&mut self.unwritten);
+        while self.attachment.handle.with(|outbox| outbox.take(&mut last)) {}
+        if let Some(code) = code {
+            let handle = &self.attachment.handle;
+            tracing::debug!(device = handle.device, epoch = handle.epoch, %code, "closing");
+            last.extend_from_slice(&farewell(code, code.meaning()));
+        }
+        self.closing = Some(Box::new(Closing::new(last, code)));
+    }
+}
+
+/// The frame that says why a connection is closed.
+pub(crate) fn farewell(code: Code, reason: &str) -> Bytes {
+    let body = server_frame::Body::GoAway(code.go_away(reason));
+    frame::encode(&ServerFrame { session_seq: 0, re: 0, body: Some(body) })
+}
+
+fn answer(re: u64, body: server_frame::Body) -> Bytes {
+    ServerFrame { session_seq: 0, re, body: Some(body) }.encode_to_vec().into()
+}

@@ -1,0 +1,144 @@
+//! A connector: terminates device connections and keeps DeviceId → session.
+
+use std::sync::Arc;
+use std::sync::atomic::AtomicUsize;
+use std::time::Duration;
+
+use cluster::{ChannelLink, ConnectorLink, Membership};
+use idgen::{Clock, NodeId};
+use protocol::code::Code;
+use protocol::node::v1::ToConnector;
+use protocol::node::v1::to_connector::Body;
+use tokio::time::MissedTickBehavior;
+use tokio_util::sync::CancellationToken;
+use tokio_util::task::TaskTracker;
+
+use crate::attach;
+use crate::auth::Verifier;
+use crate::config::ConnectorConfig;
+use crate::core::Core;
+use crate::metrics::Metrics;
+use crate::uplink::Uplink;
+
+/// How many sessions are sent away at once while draining.
+const DRAIN_BATCH: usize = 500;
+/// Pause between two such batches.
+const DRAIN_PAUSE: Duration = Duration::from_millis(20);
+
+/// One connector node. Dropping it does not close its connections; [`Connector::drain`] does.
+pub struct Connector {
+    pub(crate) core: Arc<Core>,
+    pub(crate) tasks: TaskTracker,
+    /// Ends the accept loops.
+    pub(crate) stop: CancellationToken,
+    /// Connections held now, logins under way included.
+    pub(crate) taken: Arc<AtomicUsize>,
+}
+
+impl Connector {
+    /// A connector without listeners yet. Must be called within a tokio runtime.
+    pub fn new(
+        config: ConnectorConfig,
+        verifier: Verifier,
+        clock: Arc<dyn Clock>,
+        membership: Arc<dyn Membership>,
+    ) -> Arc<Connector> {
+        let core = Arc::new(Core::new(config, verifier, clock, Uplink::new(membership)));
+        let connector = Arc::new(Connector {
+            core,
+            tasks: TaskTracker::new(),
+            stop: CancellationToken::new(),
+            taken: Arc::default(),
+        });
+        connector.tasks.spawn(tick(connector.core.clone(), connector.stop.clone()));
+        connector
+    }
+
+    /// The way channel nodes reach this connector.
+    pub fn link(&self) -> Arc<dyn ConnectorLink> {
+        Arc::new(InProcess(self.core.clone()))
+    }
+
+    /// Adds the way to a channel node.
+    pub fn add_channel(&self, link: Arc<dyn ChannelLink>) {
+        self.core.uplink.add(link);
+    }
+
+    /// How many devices are logged in here.
+    pub fn sessions(&self) -> usize {
+        self.core.sessions.len()
+    }
+
+    /// What this connector counts.
+    pub fn metrics(&self) -> &Metrics {
+        &self.core.metrics
+    }
+
+    /// Stops accepting, sends every device away to connect again, and waits for the connections to end. Returns
+    /// how many were still open at the deadline.
+    pub async fn drain(&self, deadline: Duration) -> usize {
+        self.stop.cancel();
+        let drained = async {
+            for batch in self.core.sessions.all().chunks(DRAIN_BATCH) {
+                batch.iter().for_each(|handle| handle.close(Code::SHUTTING_DOWN));
+                tokio::time::sleep(DRAIN_PAUSE).await;
+            }
+            self.tasks.close();
+            self.tasks.wait().await;
+        };
+        match tokio::time::timeout(deadline, drained).await {
+            Ok(()) => 0,
+            Err(_) => self.tasks.len(),
+        }
+    }
+}
+
+/// Turns the wheel.
+async fn tick(core: Arc<Core>, stop: CancellationToken) {
+    let mut every = tokio::time::interval(Duration::from_secs(1));
+    every.set_missed_tick_behavior(MissedTickBehavior::Delay);
+    loop {
+        tokio::select! {
+            () = stop.cancelled() => return,
+            _ = every.tick() => core.tick(),
+        }
+    }
+}
+
+/// A channel node in the same process calls the connector itself.
+struct InProcess(Arc<Core>);
+
+impl ConnectorLink for InProcess {
+    fn node(&self) -> NodeId {
+        self.0.config.node
+    }
+
+    fn deliver(&self, message: ToConnector) {
+        let core = &self.0;
+        match message.body {
+            Some(Body::Push(push)) => {
+                core.metrics.pushes.add(push.targets.len() as u64);
+                for target in &push.targets {
+                    let send = |handle: &crate::handle::Handle| {
+                        handle.push(&push.frame, &push.conversation, push.seq);
+                    };
+                    if core.sessions.with(target.device_id, target.epoch, send).is_none() {
+                        core.metrics.pushes_missed.add(1);
+                    }
+                }
+            }
+            Some(Body::Reply(reply)) => {
+                let target = reply.target.unwrap_or_default();
+                core.sessions
+                    .with(target.device_id, target.epoch, |handle| handle.answer(reply.frame.clone()));
+            }
+            Some(Body::Attached(attached)) => attach::attached(core, attached),
+            Some(Body::Kick(kick)) => {
+                let target = kick.target.unwrap_or_default();
+                let code = Code::from_number(kick.code).unwrap_or(Code::INTERNAL);
+                core.sessions.with(target.device_id, target.epoch, |handle| handle.close(code));
+            }
+            None => {}
+        }
+    }
+}

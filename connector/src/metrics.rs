@@ -1,0 +1,57 @@
+//! What a connector counts.
+
+use std::sync::atomic::{AtomicU64, Ordering};
+
+macro_rules! counters {
+    ($($(#[doc = $doc:literal])+ $name:ident,)+) => {
+        /// Counters, raised with relaxed ordering.
+        #[derive(Debug, Default)]
+        pub struct Metrics { $($(#[doc = $doc])+ pub $name: Counter,)+ }
+
+        impl Metrics {
+            /// Name, meaning and value of every counter.
+            pub fn snapshot(&self) -> Vec<(&'static str, &'static str, u64)> {
+                vec![$((stringify!($name), concat!($($doc),+).trim_ascii(), self.$name.get()),)+]
+            }
+        }
+    };
+}
+
+counters! {
+    /// Connections accepted on any transport.
+    accepted,
+    /// Connections refused because the connector is full.
+    refused_full,
+    /// Devices logged in.
+    logins,
+    /// Logins refused, whatever the reason.
+    logins_refused,
+    /// Connections that ended after login.
+    ended,
+    /// Requests handed to channel nodes.
+    requests,
+    /// Requests refused because a link was full or closed.
+    requests_refused,
+    /// Pushes handed to sessions.
+    pushes,
+    /// Pushes for a session that is not here any more.
+    pushes_missed,
+    /// Frames received after login.
+    frames_in,
+    /// Bytes written after login.
+    bytes_out,
+}
+
+/// A number that only rises.
+#[derive(Debug, Default)]
+pub struct Counter(AtomicU64);
+
+impl Counter {
+    pub fn add(&self, n: u64) {
+        self.0.fetch_add(n, Ordering::Relaxed);
+    }
+
+    pub fn get(&self) -> u64 {
+        self.0.load(Ordering::Relaxed)
+    }
+}

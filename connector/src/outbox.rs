@@ -1,0 +1,275 @@
+//! What waits to be written to one device: bounded in bytes, empty without an allocation.
+//!
+//! Pure: no I/O, no clock. [`crate::handle::Handle`] shares it between the link and the connection.
+//!
+//! What happens when it is full is decided by what comes in. A stored message becomes a `Head` hint: the device
+//! pulls it from the log. Something that is not stored (presence, typing) is dropped. Answers are always taken:
+//! their number is bounded, because requests are read only while [`Outbox::accepts_requests`].
+
+use std::collections::VecDeque;
+
+use bytes::{BufMut, Bytes, BytesMut};
+use protocol::code::Code;
+use protocol::frame;
+use protocol::limit::{FRAME_HEADER_BYTES, MAX_REQUESTS_IN_FLIGHT};
+use protocol::splice;
+use protocol::{Proto as _, v1};
+
+/// Most conversations that wait as `Head` hints; a device further behind is told to connect again.
+pub const MAX_HEADS: usize = 64;
+/// Most unanswered requests whose answers may be large: each may hold one full frame.
+pub const MAX_HEAVY_IN_FLIGHT: usize = 4;
+/// How much one turn of the connection takes out at most, give or take one frame.
+const TURN_BYTES: usize = 32 * 1024;
+
+/// Frames, hints and a reason to close, for one connection.
+pub struct Outbox {
+    queue: VecDeque<Waiting>,
+    /// Wire bytes in `queue`.
+    bytes: usize,
+    limit: usize,
+    heads: Vec<(Box<str>, u64)>,
+    session_seq: u64,
+    light: u32,
+    heavy: Vec<u64>,
+    closing: Option<Code>,
+}
+
+struct Waiting {
+    /// 0 for what is not acknowledged by the device.
+    session_seq: u64,
+    frame: Bytes,
+}
+
+impl Waiting {
+    fn wire_bytes(&self) -> usize {
+        let prefix = if self.session_seq == 0 { 0 } else { splice::session_seq_len(self.session_seq) };
+        FRAME_HEADER_BYTES + prefix + self.frame.len()
+    }
+}
+
+impl Outbox {
+    /// An outbox that holds pushes up to `limit` bytes.
+    pub fn new(limit: usize) -> Self {
+        Self {
+            queue: VecDeque::new(),
+            bytes: 0,
+            limit,
+            heads: Vec::new(),
+            session_seq: 0,
+            light: 0,
+            heavy: Vec::new(),
+            closing: None,
+        }
+    }
+
+    /// Queues a push. `seq` is 0 for what is not stored. Says whether the connection has something new to do.
+    pub fn push(&mut self, frame: &Bytes, conversation: &str, seq: u64) -> bool {
+        if self.closing.is_some() {
+            return false;
+        }
+        let behind = seq > 0 && self.heads.iter().any(|(name, _)| **name == *conversation);
+        let full = self.bytes + FRAME_HEADER_BYTES + splice::MAX_SESSION_SEQ_BYTES + frame.len() > self.limit;
+        match (behind || full, seq) {
+            (false, 0) => self.enqueue(0, frame.clone()),
+            (false, _) => {
+                self.session_seq += 1;
+                self.enqueue(self.session_seq, frame.clone());
+            }
+            (true, 0) => return false,
+            (true, _) => self.raise_head(conversation, seq),
+        }
+        true
+    }
+
+    /// Queues a frame whatever is queued already: an answer, or the Welcome.
+    pub fn answer(&mut self, frame: Bytes) {
+        let re = splice::peek_re(&frame);
+        match self.heavy.iter().position(|&id| id == re) {
+            Some(at) => drop(self.heavy.swap_remove(at)),
+            None => self.light = self.light.saturating_sub(1),
+        }
+        self.enqueue(0, frame);
+    }
+
+    /// Queues a frame that answers no request.
+    pub fn notify(&mut self, frame: Bytes) {
+        self.enqueue(0, frame);
+    }
+
+    /// Counts a request that is now under way.
+    pub fn begin(&mut self, id: u64, heavy: bool) {
+        if heavy {
+            self.heavy.push(id);
+        } else {
+            self.light += 1;
+        }
+    }
+
+    /// Whether another request may be read: few enough are unanswered, and the device reads what it is sent.
+    pub fn accepts_requests(&self) -> bool {
+        self.light < MAX_REQUESTS_IN_FLIGHT
+            && self.heavy.len() < MAX_HEAVY_IN_FLIGHT
+            && self.bytes <= self.limit
+            && self.closing.is_none()
+    }
+
+    /// The first reason to close wins; pushes are no longer taken.
+    pub fn close(&mut self, code: Code) {
+        self.closing.get_or_insert(code);
+    }
+
+    /// Why the connection has to close.
+    pub fn closing(&self) -> Option<Code> {
+        self.closing
+    }
+
+    /// Forgets everything queued: the connection is gone.
+    pub fn clear(&mut self) {
+        self.queue = VecDeque::new();
+        self.heads = Vec::new();
+        self.bytes = 0;
+    }
+
+    /// The highest session seq given to a push.
+    pub fn session_seq(&self) -> u64 {
+        self.session_seq
+    }
+
+    /// Moves the next frames to `out`, in wire form. Says whether it moved any.
+    pub fn take(&mut self, out: &mut BytesMut) -> bool {
+        let before = out.len();
+        while out.len() - before < TURN_BYTES {
+            let Some(next) = self.queue.pop_front() else { break };
+            self.bytes -= next.wire_bytes();
+            put(&next, out);
+        }
+        if self.queue.is_empty() {
+            // An idle device keeps no buffer.
+            self.queue = VecDeque::new();
+            self.put_heads(out);
+        }
+        out.len() > before
+    }
+
+    fn enqueue(&mut self, session_seq: u64, frame: Bytes) {
+        let waiting = Waiting { session_seq, frame };
+        self.bytes += waiting.wire_bytes();
+        self.queue.push_back(waiting);
+    }
+
+    fn raise_head(&mut self, conversation: &str, seq: u64) {
+        if let Some((_, tip)) = self.heads.iter_mut().find(|(name, _)| **name == *conversation) {
+            *tip = seq.max(*tip);
+        } else if self.heads.len() < MAX_HEADS {
+            self.heads.push((conversation.into(), seq));
+        } else {
+            self.close(Code::SLOW_CONSUMER);
+        }
+    }
+
+    // Hints go out once everything queued before them has: the device then has room for what it pulls.
+    fn put_heads(&mut self, out: &mut BytesMut) {
+        for (conversation, tip) in std::mem::take(&mut self.heads) {
+            let head = v1::Head { conversation: conversation.into(), tip };
+            let body = v1::server_frame::Body::Head(head);
+            let frame = v1::ServerFrame { session_seq: 0, re: 0, body: Some(body) };
+            put(&Waiting { session_seq: 0, frame: frame.encode_to_vec().into() }, out);
+        }
+    }
+}
+
+fn put(waiting: &Waiting, out: &mut BytesMut) {
+    let body = waiting.wire_bytes() - FRAME_HEADER_BYTES;
+    out.reserve(FRAME_HEADER_BYTES + body);
+    out.put_slice(&frame::header(0, body));
+    if waiting.session_seq != 0 {
+        splice::put_session_seq(waiting.session_seq, out);
+    }
+    out.put_slice(&waiting.frame);
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn frames(outbox: &mut Outbox) -> Vec<v1::ServerFrame> {
+        let mut out = BytesMut::new();
+        while outbox.take(&mut out) {}
+        let mut frames = Vec::new();
+        while let Ok(frame::Peek::Whole(length)) = frame::peek(&out, protocol::limit::MAX_FRAME_BYTES) {
+            let frame = frame::open(out.split_to(length).freeze()).unwrap();
+            frames.extend(frame.messages::<v1::ServerFrame>().map(Result::unwrap));
+        }
+        frames
+    }
+
+    fn message(bytes: usize) -> Bytes {
+        splice::push_frame("c", &vec![0; bytes][..0])
+    }
+
+    #[test]
+    fn pushes_are_numbered_and_answers_are_not() {
+        let mut outbox = Outbox::new(1000);
+        assert!(outbox.push(&message(0), "c", 1));
+        outbox.notify(Bytes::from_static(&[0x2A, 0]));
+        assert!(outbox.push(&message(0), "c", 2));
+        let seqs: Vec<u64> = frames(&mut outbox).iter().map(|frame| frame.session_seq).collect();
+        assert_eq!(seqs, [1, 0, 2]);
+    }
+
+    #[test]
+    fn a_full_outbox_hints_the_newest_tip_and_drops_what_is_not_stored() {
+        let mut outbox = Outbox::new(40);
+        let mut taken = 0;
+        for seq in 1..=10 {
+            outbox.push(&message(0), "c", seq);
+            taken += usize::from(outbox.heads.is_empty());
+        }
+        assert!(!outbox.push(&message(0), "", 0), "typing is dropped first");
+        assert!(taken < 10);
+        let frames = frames(&mut outbox);
+        assert_eq!(frames.len(), taken + 1);
+        let head = v1::Head { conversation: "c".into(), tip: 10 };
+        assert_eq!(frames.last().unwrap().body, Some(v1::server_frame::Body::Head(head)));
+        assert!(outbox.push(&message(0), "c", 11));
+        assert_eq!(self::frames(&mut outbox)[0].session_seq, taken as u64 + 1);
+    }
+
+    #[test]
+    fn a_device_behind_in_too_many_conversations_is_sent_away() {
+        let mut outbox = Outbox::new(0);
+        for n in 0..=MAX_HEADS {
+            outbox.push(&message(0), &format!("c{n}"), 1);
+        }
+        assert_eq!(outbox.closing(), Some(Code::SLOW_CONSUMER));
+    }
+
+    #[test]
+    fn requests_are_read_only_while_few_are_unanswered() {
+        let mut outbox = Outbox::new(1000);
+        for id in 1..=MAX_HEAVY_IN_FLIGHT as u64 {
+            assert!(outbox.accepts_requests());
+            outbox.begin(id, true);
+        }
+        assert!(!outbox.accepts_requests());
+        outbox.answer(Bytes::from_static(&[0x10, 2]));
+        assert!(outbox.accepts_requests());
+        for id in 0..MAX_REQUESTS_IN_FLIGHT {
+            outbox.begin(u64::from(id) + 10, false);
+        }
+        assert!(!outbox.accepts_requests());
+        outbox.answer(Bytes::from_static(&[0x10, 10]));
+        assert!(outbox.accepts_requests());
+    }
+
+    #[test]
+    fn an_empty_outbox_holds_no_memory() {
+        let mut outbox = Outbox::new(100_000);
+        for seq in 1..100 {
+            outbox.push(&message(0), "c", seq);
+        }
+        frames(&mut outbox);
+        assert_eq!((outbox.queue.capacity(), outbox.bytes), (0, 0));
+    }
+}

@@ -1,0 +1,4 @@
+//! The listeners: what each port takes and how a socket becomes a transport.
+
+pub mod http;
+mod tcp;

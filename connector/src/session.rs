@@ -1,0 +1,182 @@
+//! A logged-in device's session: what a frame from the device asks the connection to do.
+//!
+//! Pure: frames in, actions out. It decides what the connector answers itself, what goes to the channel node, and
+//! when a peer has broken the protocol.
+
+use protocol::code::Code;
+use protocol::node::v1::{Identity, Request};
+use protocol::v1::client_frame::Body;
+use protocol::v1::server_frame::Body as Answer;
+use protocol::v1::{ClientFrame, Pong};
+
+/// A device that is logged in on one connection.
+pub struct Session {
+    device: u64,
+    epoch: u64,
+    // Boxed: an idle connection's task stays small.
+    identity: Box<Identity>,
+    acked: u64,
+}
+
+/// What to do about a frame.
+#[derive(Debug, PartialEq)]
+pub enum Action {
+    Nothing,
+    /// Hand over to the channel node; `heavy` says that the answer may fill a frame.
+    Forward {
+        request: Request,
+        heavy: bool,
+    },
+    /// Answer request `re` (0 for none).
+    Answer {
+        re: u64,
+        body: Answer,
+    },
+    /// Check this token and tell [`Session::refreshed`].
+    Verify {
+        re: u64,
+        token: String,
+    },
+    /// End the connection.
+    Close(Code),
+    /// The device said Bye.
+    Leave,
+}
+
+impl Session {
+    /// A session that has just been welcomed.
+    pub fn new(device: u64, epoch: u64, identity: Identity) -> Self {
+        Self { device, epoch, identity: Box::new(identity), acked: 0 }
+    }
+
+    pub fn identity(&self) -> &Identity {
+        &self.identity
+    }
+
+    /// The highest session seq the device has acknowledged.
+    pub fn acked(&self) -> u64 {
+        self.acked
+    }
+
+    /// Takes a frame. `sent` is the highest session seq given to a push so far.
+    pub fn on_frame(&mut self, frame: ClientFrame, sent: u64) -> Action {
+        if frame.ack > sent {
+            return Action::Close(Code::MALFORMED);
+        }
+        self.acked = self.acked.max(frame.ack);
+        let re = frame.id;
+        match frame.body {
+            Some(Body::Ping(_)) => Action::Answer { re, body: Answer::Pong(Pong {}) },
+            Some(Body::Bye(_)) => Action::Leave,
+            Some(Body::Hello(_)) => Action::Close(Code::UNEXPECTED_HELLO),
+            Some(Body::RefreshAuth(refresh)) => Action::Verify { re, token: refresh.token },
+            // A frame that only acknowledges, or a body this version does not know and that wants no answer.
+            None if re == 0 => Action::Nothing,
+            None => Action::Answer { re, body: Answer::Error(Code::UNIMPLEMENTED.plain_error()) },
+            Some(body) => self.forward(re, body),
+        }
+    }
+
+    /// The outcome of [`Action::Verify`].
+    pub fn refreshed(&mut self, re: u64, verified: Result<(Identity, i64), Code>) -> Action {
+        match verified {
+            Ok((identity, _)) if !self.is_same_user(&identity) => {
+                Action::Answer { re, body: Answer::Error(Code::TOKEN_FOR_ANOTHER_USER.plain_error()) }
+            }
+            Ok((identity, expires_ms)) => {
+                *self.identity = identity;
+                let body = Answer::AuthRefreshed(protocol::v1::AuthRefreshed { expires_ms });
+                Action::Answer { re, body }
+            }
+            Err(code) => Action::Answer { re, body: Answer::Error(code.plain_error()) },
+        }
+    }
+
+    fn forward(&self, id: u64, body: Body) -> Action {
+        // Without an id there is no answer to count: nothing would bound how many are under way.
+        if id == 0 && !matches!(body, Body::Mark(_) | Body::Signal(_)) {
+            let error = Code::INVALID_REQUEST.error("this request needs an id");
+            return Action::Answer { re: 0, body: Answer::Error(error) };
+        }
+        let heavy = matches!(body, Body::Sync(_) | Body::ListConversations(_) | Body::ListMembers(_));
+        let request = Request {
+            identity: Some((*self.identity).clone()),
+            device_id: self.device,
+            epoch: self.epoch,
+            frame: Some(ClientFrame { ack: 0, id, body: Some(body) }),
+        };
+        Action::Forward { request, heavy }
+    }
+
+    fn is_same_user(&self, other: &Identity) -> bool {
+        self.identity.tenant == other.tenant && self.identity.user == other.user
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use protocol::v1;
+
+    fn identity(user: &str) -> Identity {
+        Identity { tenant: "t".into(), user: user.into(), ..Identity::default() }
+    }
+
+    fn session() -> Session {
+        Session::new(7, 1, identity("alice"))
+    }
+
+    fn frame(id: u64, body: Option<Body>) -> ClientFrame {
+        ClientFrame { ack: 0, id, body }
+    }
+
+    fn code(action: Action) -> Option<u32> {
+        match action {
+            Action::Answer { body: Answer::Error(error), .. } => Some(error.code),
+            _ => None,
+        }
+    }
+
+    #[test]
+    fn a_request_carries_the_identity_of_the_session_not_of_the_payload() {
+        let send = Body::Send(v1::Send { conversation: "c".into(), ..v1::Send::default() });
+        let Action::Forward { request, heavy } = session().on_frame(frame(3, Some(send)), 0) else {
+            panic!("a send is forwarded")
+        };
+        assert_eq!(request.identity, Some(identity("alice")));
+        assert_eq!((request.device_id, request.epoch, heavy), (7, 1, false));
+        assert_eq!(request.frame.map(|frame| frame.id), Some(3));
+    }
+
+    #[test]
+    fn an_unknown_request_is_unimplemented_only_if_it_wants_an_answer() {
+        assert_eq!(code(session().on_frame(frame(9, None), 0)), Some(305));
+        assert_eq!(session().on_frame(frame(0, None), 0), Action::Nothing);
+    }
+
+    #[test]
+    fn what_needs_an_answer_needs_an_id() {
+        let send = Some(Body::Send(v1::Send::default()));
+        assert_eq!(code(session().on_frame(frame(0, send), 0)), Some(300));
+        let typing = Some(Body::Signal(v1::Signal::default()));
+        assert!(matches!(session().on_frame(frame(0, typing), 0), Action::Forward { .. }));
+    }
+
+    #[test]
+    fn acknowledging_what_was_never_sent_is_a_broken_peer() {
+        let mut session = session();
+        assert_eq!(session.on_frame(ClientFrame { ack: 2, id: 0, body: None }, 2), Action::Nothing);
+        assert_eq!(session.acked(), 2);
+        let ahead = ClientFrame { ack: 3, id: 0, body: None };
+        assert_eq!(session.on_frame(ahead, 2), Action::Close(Code::MALFORMED));
+    }
+
+    #[test]
+    fn a_refreshed_token_must_be_the_same_users() {
+        let mut session = session();
+        assert_eq!(code(session.refreshed(1, Ok((identity("bob"), 5)))), Some(203));
+        assert_eq!(code(session.refreshed(1, Err(Code::TOKEN_EXPIRED))), Some(202));
+        let body = Answer::AuthRefreshed(v1::AuthRefreshed { expires_ms: 5 });
+        assert_eq!(session.refreshed(1, Ok((identity("alice"), 5))), Action::Answer { re: 1, body });
+    }
+}

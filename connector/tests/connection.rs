@@ -1,0 +1,330 @@
+//! A connector with a pipe for a socket and a scripted channel node, on a paused clock.
+#![allow(clippy::unwrap_used, clippy::panic)]
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use bytes::{Bytes, BytesMut};
+use cluster::{ChannelLink, ConnectorLink, FixedMembership, LinkError};
+use whimbrel_connector::auth::{AuthConfig, Key, NewClaims, Verifier, mint};
+use whimbrel_connector::{Connector, ConnectorConfig};
+use idgen::{ManualClock, NodeId, NodeType, WorkerNumber};
+use parking_lot::Mutex;
+use protocol::code::Code;
+use protocol::frame::{self, Peek};
+use protocol::limit::{MAX_FRAME_BYTES, MAX_REQUESTS_IN_FLIGHT};
+use protocol::node::v1::to_channel::Body as Up;
+use protocol::node::v1::to_connector::Body as Down;
+use protocol::node::v1::{self as node, Identity, Target, ToChannel, ToConnector};
+use protocol::preface::PREFACE;
+use protocol::v1::{self, ClientFrame, ServerFrame, client_frame, server_frame};
+use protocol::{Proto as _, splice};
+use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _, DuplexStream};
+
+const NOW_MS: i64 = 1_800_000_000_000;
+const SECRET: &[u8] = b"0123456789abcdef0123456789abcdef";
+
+/// Admits every device as DeviceId 7 with rising epochs and records what it is sent.
+struct Scripted {
+    connector: Mutex<Option<Arc<dyn ConnectorLink>>>,
+    seen: Mutex<Vec<Up>>,
+    full: bool,
+}
+
+impl ChannelLink for Scripted {
+    fn node(&self) -> NodeId {
+        node_id(NodeType::Channel)
+    }
+
+    fn send(&self, message: ToChannel) -> Result<(), LinkError> {
+        let body = message.body.unwrap();
+        if let Up::Attach(attach) = &body {
+            let epoch = 1 + self.count(|body| matches!(body, Up::Attach(_)));
+            let admitted = node::Admitted { device_id: 7, epoch };
+            let outcome = Some(node::attached::Outcome::Admitted(admitted));
+            self.deliver(Down::Attached(node::Attached { attach_id: attach.attach_id, outcome }));
+        } else if self.full && matches!(body, Up::Request(_)) {
+            return Err(LinkError::Full);
+        }
+        self.seen.lock().push(body);
+        Ok(())
+    }
+}
+
+impl Scripted {
+    fn deliver(&self, body: Down) {
+        let link = self.connector.lock().clone().unwrap();
+        link.deliver(ToConnector { body: Some(body) });
+    }
+
+    fn reply(&self, re: u64) {
+        let reply = ServerFrame { re, ..Default::default() };
+        let target = Some(Target { device_id: 7, epoch: 1 });
+        self.deliver(Down::Reply(node::Reply { target, frame: reply.encode_to_vec().into() }));
+    }
+
+    fn count(&self, which: impl Fn(&Up) -> bool) -> u64 {
+        self.seen.lock().iter().filter(|body| which(body)).count() as u64
+    }
+
+    fn push(&self, epoch: u64, seq: u64, bytes: usize) {
+        let content = v1::Content { r#type: "t".into(), data: vec![7; bytes].into() };
+        let entry = v1::Message { seq, content: Some(content), ..Default::default() };
+        let frame = splice::push_frame("c", &entry.encode_to_vec());
+        let targets = vec![Target { device_id: 7, epoch }];
+        self.deliver(Down::Push(node::Push { targets, frame, conversation: "c".into(), seq }));
+    }
+}
+
+fn node_id(kind: NodeType) -> NodeId {
+    NodeId::new(kind, WorkerNumber::new(0).unwrap(), std::net::Ipv4Addr::LOCALHOST, 1).unwrap()
+}
+
+struct World {
+    connector: Arc<Connector>,
+    channel: Arc<Scripted>,
+    key: Key,
+}
+
+fn world(full: bool) -> World {
+    let key = Key::hs256("k", SECRET).unwrap();
+    let auth = AuthConfig { issuer: "iss".into(), audience: "aud".into(), keys: vec![key.clone()] };
+    let mut config = ConnectorConfig::new(node_id(NodeType::Connector));
+    config.outbox_bytes = 4096;
+    let membership = FixedMembership::single(node_id(NodeType::Connector), node_id(NodeType::Channel));
+    let clock = Arc::new(ManualClock::new(NOW_MS));
+    let connector = Connector::new(config, Verifier::new(auth).unwrap(), clock, Arc::new(membership));
+    let channel = Arc::new(Scripted { connector: Mutex::default(), seen: Mutex::default(), full });
+    *channel.connector.lock() = Some(connector.link());
+    connector.add_channel(channel.clone());
+    World { connector, channel, key }
+}
+
+struct Device {
+    io: DuplexStream,
+    input: BytesMut,
+}
+
+impl World {
+    fn open(&self, pipe: usize) -> Device {
+        let (ours, theirs) = tokio::io::duplex(pipe);
+        self.connector.serve_stream(theirs, "127.0.0.1:1".parse().unwrap());
+        Device { io: ours, input: BytesMut::new() }
+    }
+
+    fn hello(&self, ttl_s: i64) -> v1::Hello {
+        let identity = Identity { tenant: "t".into(), user: "alice".into(), ..Default::default() };
+        let claims = NewClaims {
+            identity,
+            issuer: "iss".into(),
+            audience: "aud".into(),
+            issued_s: NOW_MS / 1000,
+            expires_s: NOW_MS / 1000 + ttl_s,
+        };
+        let token = mint(&self.key, &claims).unwrap();
+        v1::Hello { version_min: 1, version_max: 1, token, installation: "i".into(), ..Default::default() }
+    }
+
+    async fn log_in(&self, pipe: usize) -> Device {
+        self.log_in_for(pipe, 100_000).await
+    }
+
+    async fn log_in_for(&self, pipe: usize, ttl_s: i64) -> Device {
+        let mut device = self.open(pipe);
+        device.io.write_all(&PREFACE).await.unwrap();
+        device.send(0, client_frame::Body::Hello(self.hello(ttl_s))).await;
+        let body = device.next().await.unwrap().body;
+        assert!(matches!(body, Some(server_frame::Body::Welcome(ref w)) if w.device_id == 7), "{body:?}");
+        device
+    }
+}
+
+impl Device {
+    async fn send(&mut self, id: u64, body: client_frame::Body) {
+        self.io.write_all(&frame::encode(&ClientFrame { ack: 0, id, body: Some(body) })).await.unwrap();
+    }
+
+    async fn next(&mut self) -> Option<ServerFrame> {
+        loop {
+            if let Peek::Whole(length) = frame::peek(&self.input, MAX_FRAME_BYTES).unwrap() {
+                let frame = frame::open(self.input.split_to(length).freeze()).unwrap();
+                return frame.messages::<ServerFrame>().next().map(Result::unwrap);
+            }
+            if self.io.read_buf(&mut self.input).await.unwrap() == 0 {
+                return None;
+            }
+        }
+    }
+
+    async fn goodbye(&mut self) -> (Code, v1::go_away::Verdict) {
+        loop {
+            if let Some(server_frame::Body::GoAway(away)) = self.next().await.unwrap().body {
+                assert!(self.next().await.is_none(), "nothing follows GoAway");
+                return (Code::from_number(away.code).unwrap(), away.verdict());
+            }
+        }
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_device_logs_in_asks_and_leaves() {
+    let world = world(false);
+    let mut device = world.log_in(1 << 16).await;
+    assert_eq!(world.connector.sessions(), 1);
+    device.send(5, client_frame::Body::Ping(v1::Ping {})).await;
+    let pong = device.next().await.unwrap();
+    assert_eq!((pong.re, pong.body), (5, Some(server_frame::Body::Pong(v1::Pong {}))));
+    device.send(6, client_frame::Body::Send(v1::Send::default())).await;
+    device.send(7, client_frame::Body::Ping(v1::Ping {})).await;
+    assert_eq!(device.next().await.unwrap().re, 7, "the request before it is with the channel node");
+    world.channel.reply(6);
+    assert_eq!(device.next().await.unwrap().re, 6);
+    device.send(0, client_frame::Body::Bye(v1::Bye {})).await;
+    assert!(device.next().await.is_none());
+    drop(device);
+    assert_eq!(world.connector.drain(Duration::from_secs(5)).await, 0);
+    assert_eq!(world.channel.count(|body| matches!(body, Up::Detach(d) if d.epoch == 1)), 1);
+    assert_eq!(world.connector.sessions(), 0);
+}
+
+#[tokio::test(start_paused = true)]
+async fn the_older_connection_is_superseded_and_its_end_leaves_the_newer_one() {
+    let world = world(false);
+    let mut first = world.log_in(1 << 16).await;
+    let mut second = world.log_in(1 << 16).await;
+    assert_eq!(first.goodbye().await, (Code::SUPERSEDED, v1::go_away::Verdict::Never));
+    drop(first);
+    world.channel.push(1, 1, 1);
+    world.channel.push(2, 2, 1);
+    let pushed = second.next().await.unwrap();
+    assert_eq!(pushed.session_seq, 1);
+    assert!(matches!(pushed.body, Some(server_frame::Body::Message(m)) if m.seq == 2 && m.conversation == "c"));
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_device_that_does_not_read_gets_a_head_and_bounded_memory() {
+    let world = world(false);
+    let mut device = world.log_in(256).await;
+    for seq in 1..=100 {
+        world.channel.push(1, seq, 500);
+    }
+    let mut last = 0;
+    let tip = loop {
+        match device.next().await.unwrap().body.unwrap() {
+            server_frame::Body::Message(message) => {
+                assert_eq!(message.seq, last + 1);
+                last = message.seq;
+            }
+            server_frame::Body::Head(head) => break head.tip,
+            other => panic!("{other:?}"),
+        }
+    };
+    assert_eq!(tip, 100);
+    assert!((1..20).contains(&last), "{last} messages of 500 bytes in 4 KiB");
+    world.channel.push(1, 101, 10);
+    assert!(matches!(device.next().await.unwrap().body, Some(server_frame::Body::Message(m)) if m.seq == 101));
+}
+
+#[tokio::test(start_paused = true)]
+async fn unanswered_requests_are_bounded_and_go_on_when_answered() {
+    let world = world(false);
+    let mut device = world.log_in(1 << 16).await;
+    for id in 1..=80 {
+        device.send(id, client_frame::Body::Send(v1::Send::default())).await;
+    }
+    tokio::time::sleep(Duration::from_millis(1)).await;
+    let requests = || world.channel.count(|body| matches!(body, Up::Request(_)));
+    assert_eq!(requests(), u64::from(MAX_REQUESTS_IN_FLIGHT));
+    world.channel.reply(1);
+    tokio::time::sleep(Duration::from_millis(1)).await;
+    assert_eq!(requests(), u64::from(MAX_REQUESTS_IN_FLIGHT) + 1);
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_full_link_is_a_retryable_error() {
+    let world = world(true);
+    let mut device = world.log_in(1 << 16).await;
+    device.send(1, client_frame::Body::Send(v1::Send::default())).await;
+    let answer = device.next().await.unwrap();
+    let Some(server_frame::Body::Error(error)) = answer.body else { panic!("{answer:?}") };
+    assert_eq!((answer.re, error.code, error.retryable), (1, Code::OVERLOADED.number(), true));
+}
+
+#[tokio::test(start_paused = true)]
+async fn silence_and_an_expired_token_close_the_connection() {
+    let world = world(false);
+    let mut silent = world.log_in(1 << 16).await;
+    let started = tokio::time::Instant::now();
+    assert_eq!(silent.goodbye().await.0, Code::HEARTBEAT_TIMEOUT);
+    let waited = started.elapsed().as_secs();
+    assert!((89..=92).contains(&waited), "{waited}");
+    drop(silent);
+
+    let mut device = world.log_in_for(1 << 16, 20).await;
+    let started = tokio::time::Instant::now();
+    assert_eq!(device.goodbye().await.0, Code::TOKEN_EXPIRED);
+    let waited = started.elapsed().as_secs();
+    assert!((19..=27).contains(&waited), "{waited}");
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_refreshed_token_keeps_the_connection() {
+    let world = world(false);
+    let mut device = world.log_in_for(1 << 16, 20).await;
+    let token = world.hello(60).token;
+    device.send(3, client_frame::Body::RefreshAuth(v1::RefreshAuth { token })).await;
+    let answer = device.next().await.unwrap();
+    assert!(matches!(answer.body, Some(server_frame::Body::AuthRefreshed(_))), "{answer:?}");
+    let started = tokio::time::Instant::now();
+    assert_eq!(device.goodbye().await.0, Code::TOKEN_EXPIRED);
+    assert!(started.elapsed().as_secs() >= 59);
+}
+
+#[tokio::test(start_paused = true)]
+async fn whatever_is_not_a_hello_is_told_why() {
+    let world = world(false);
+    let hello = |change: fn(&mut v1::Hello)| {
+        let mut hello = world.hello(100);
+        change(&mut hello);
+        frame::encode(&ClientFrame { ack: 0, id: 0, body: Some(client_frame::Body::Hello(hello)) })
+    };
+    let ping = ClientFrame { body: Some(client_frame::Body::Ping(v1::Ping {})), ..Default::default() };
+    let cases: Vec<(Code, Bytes)> = vec![
+        (Code::FRAME_EMPTY, Bytes::from_static(&[0, 0, 0, 0, 0])),
+        (Code::FRAME_TOO_LARGE, Bytes::from_static(&[0xFF, 0xFF, 0xFF, 0xFF, 0])),
+        (Code::FRAME_TOO_LARGE, hello(|hello| hello.token = "x".repeat(5000))),
+        (Code::UNSUPPORTED_FLAG, Bytes::from_static(&[0, 0, 0, 1, 1])),
+        (Code::MALFORMED, Bytes::from_static(&[0, 0, 0, 2, 0, 0xFF])),
+        (Code::HELLO_EXPECTED, frame::encode(&ping)),
+        (Code::TOKEN_REQUIRED, hello(|hello| hello.token.clear())),
+        (Code::TOKEN_INVALID, hello(|hello| hello.token.push('x'))),
+        (Code::UNSUPPORTED_VERSION, hello(|hello| (hello.version_min, hello.version_max) = (2, 9))),
+        (Code::INVALID_REQUEST, hello(|hello| hello.installation.clear())),
+        (Code::INVALID_REQUEST, hello(|hello| hello.device_type = 4)),
+    ];
+    for (code, bytes) in cases {
+        let mut device = world.open(1 << 16);
+        device.io.write_all(&PREFACE).await.unwrap();
+        device.io.write_all(&bytes).await.unwrap();
+        assert_eq!(device.goodbye().await.0, code);
+    }
+    let mut device = world.open(1 << 16);
+    device.io.write_all(b"\xD7GARBAGE").await.unwrap();
+    assert_eq!(device.goodbye().await.0, Code::BAD_PREFACE);
+    let mut silent = world.open(1 << 16);
+    assert_eq!(silent.goodbye().await.0, Code::HELLO_TIMEOUT);
+    assert_eq!(world.channel.count(|_| true), 0, "no channel node hears of them");
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_drained_connector_sends_its_devices_away() {
+    let world = world(false);
+    let mut device = world.log_in(1 << 16).await;
+    let connector = world.connector.clone();
+    let (left, away) = tokio::join!(connector.drain(Duration::from_secs(5)), async {
+        let away = device.goodbye().await;
+        drop(device);
+        away
+    });
+    assert_eq!((left, away), (0, (Code::SHUTTING_DOWN, v1::go_away::Verdict::Resume)));
+}

@@ -1,0 +1,163 @@
+//! Every value there is, with its doc, default and range.
+
+use super::section::{Section, section};
+use super::setting::{FilePath, Listen, LogFormat, Plaintext, Secret};
+
+/// The whole configuration.
+#[derive(Clone, Debug, Default, PartialEq)]
+pub struct Config {
+    pub node: Node,
+    pub tcp: Tcp,
+    pub quic: Quic,
+    pub http: Http,
+    pub tls: Tls,
+    pub auth: Auth,
+    pub limits: Limits,
+    pub store: Store,
+    pub log: Log,
+}
+
+impl Config {
+    /// The names of all sections, in the order of the file.
+    pub const SECTIONS: [&'static str; 9] =
+        ["node", "tcp", "quic", "http", "tls", "auth", "limits", "store", "log"];
+
+    /// The section with this name.
+    pub fn section_mut(&mut self, name: &str) -> Option<&mut dyn Section> {
+        Some(match name {
+            "node" => &mut self.node,
+            "tcp" => &mut self.tcp,
+            "quic" => &mut self.quic,
+            "http" => &mut self.http,
+            "tls" => &mut self.tls,
+            "auth" => &mut self.auth,
+            "limits" => &mut self.limits,
+            "store" => &mut self.store,
+            "log" => &mut self.log,
+            _ => return None,
+        })
+    }
+}
+
+section! {
+    /// This process and where its data lies.
+    pub struct Node {
+        /// Number of this node in its cluster. It stands in every DeviceId the node makes: no two nodes share one.
+        number: u16 = 0, in 0..=4095;
+        /// Directory of everything that lasts. One process at a time opens it.
+        data_dir: FilePath = "whimbrel-data".into();
+        /// Worker threads; 0 is one per core. The variable WHIMBREL_WORKERS sets it too.
+        workers: usize = 0, in 0..=1024;
+        /// How long a shutdown may take, in milliseconds: devices are sent away and the store is closed.
+        drain_ms: u64 = 10_000, in 100..=600_000;
+    }
+}
+
+section! {
+    /// Devices over TCP. With a certificate in [tls] the same port speaks TLS.
+    pub struct Tcp {
+        /// Address and port, "" for off.
+        listen: Listen = loopback(7400);
+        /// "allow" takes unencrypted connections from other machines too; "refuse" does not start without a
+        /// certificate unless `listen` is a loopback address.
+        plaintext: Plaintext = Plaintext::Refuse;
+    }
+}
+
+section! {
+    /// Devices over QUIC (ALPN whimbrel/1). Always encrypted, so it needs [tls].
+    pub struct Quic {
+        /// Address and UDP port, "" for off.
+        listen: Listen = loopback(7400);
+    }
+}
+
+section! {
+    /// Browsers over WebSocket, the chat page, /healthz, /readyz and /metrics. With a certificate it is HTTPS.
+    pub struct Http {
+        /// Address and port, "" for off.
+        listen: Listen = loopback(7480);
+        /// Origins of web pages that may open a WebSocket, for example ["https://chat.example.com"]. Pages
+        /// served from this port itself always may; programs that are no browsers send no origin.
+        allowed_origins: Vec<String> = Vec::new();
+        /// "allow" takes unencrypted connections from other machines too, for example behind a proxy that ends TLS.
+        plaintext: Plaintext = Plaintext::Refuse;
+    }
+}
+
+section! {
+    /// The certificate for TCP, QUIC and HTTP.
+    pub struct Tls {
+        /// PEM file with the certificate and the chain above it.
+        cert: FilePath = FilePath::default();
+        /// PEM file with the certificate's private key. Nobody but the gateway's user should be able to read it.
+        key: FilePath = FilePath::default();
+    }
+}
+
+section! {
+    /// Who may log in: devices bring a token (JWT) that one of these keys has signed. Without a key `serve` does
+    /// not start. Two keys at once are how keys are changed without a break.
+    pub struct Auth {
+        /// The `iss` of every token.
+        issuer: String = "whimbrel".into();
+        /// The `aud` of every token, or one of several.
+        audience: String = "whimbrel".into();
+        /// Keys by id; see the example below.
+        keys: Vec<AuthKey> = Vec::new();
+    }
+}
+
+section! {
+    /// A key. The token's `kid` names it; only its own algorithm counts, whatever the token says.
+    pub struct AuthKey {
+        /// Id, 1 to 64 bytes.
+        kid: String = String::new();
+        /// "HS256" with a shared secret, "ES256" or "EdDSA" with a public key.
+        algorithm: String = "HS256".into();
+        /// HS256: the secret, at least 32 bytes.
+        secret: Secret = Secret::default();
+        /// HS256: a file with the secret instead; white space around it does not count.
+        secret_file: FilePath = FilePath::default();
+        /// ES256 and EdDSA: a PEM file with the public key.
+        public_key_file: FilePath = FilePath::default();
+    }
+}
+
+section! {
+    /// What one device and all devices together may cost.
+    pub struct Limits {
+        /// Silence after which a device pings, in milliseconds. Three times this without traffic ends a connection.
+        heartbeat_ms: u32 = 30_000, in 1_000..=600_000;
+        /// Time a new connection has for its login, in milliseconds.
+        hello_timeout_ms: u32 = 5_000, in 100..=60_000;
+        /// Bytes of messages that wait for one slow device before it gets hints to fetch them instead.
+        outbox_bytes: u32 = 131_072, in 65_536..=16_777_216;
+        /// Connections at once, over all transports.
+        max_connections: usize = 100_000, in 1..=10_000_000;
+    }
+}
+
+section! {
+    /// The embedded store.
+    pub struct Store {
+        /// Bytes of recent data kept in memory for reading.
+        cache_bytes: u64 = 33_554_432, in 1_048_576..=1_099_511_627_776;
+        /// Bytes of new data gathered in memory before they are sorted to disk. They are safe in the journal meanwhile.
+        memtable_bytes: u64 = 16_777_216, in 1_048_576..=4_294_967_296;
+    }
+}
+
+section! {
+    /// Log lines, on standard error.
+    pub struct Log {
+        /// error, warn, info, debug, trace, or a filter such as "info,whimbrel_connector=debug".
+        level: String = "info".into();
+        /// "text" or "json".
+        format: LogFormat = LogFormat::Text;
+    }
+}
+
+fn loopback(port: u16) -> Listen {
+    Listen(Some((std::net::Ipv4Addr::LOCALHOST, port).into()))
+}

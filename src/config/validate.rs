@@ -1,0 +1,125 @@
+//! What must hold between values before the gateway starts.
+
+use connector::tls::Identity;
+use connector::websocket::upgrade::UpgradePolicy;
+
+use super::keys;
+use super::load::Loaded;
+use super::problem::Problem;
+use super::setting::{Listen, Plaintext};
+
+/// Everything that keeps `serve` from starting, and warnings.
+pub fn validate(loaded: &Loaded) -> Vec<Problem> {
+    let mut problems = Vec::new();
+    listeners(loaded, &mut problems);
+    certificate(loaded, &mut problems);
+    authentication(loaded, &mut problems);
+    origins(loaded, &mut problems);
+    log_level(loaded, &mut problems);
+    problems
+}
+
+/// What `dev` asks for: nobody on another machine reaches it.
+pub fn validate_dev(loaded: &Loaded) -> Vec<Problem> {
+    let config = &loaded.config;
+    let listens = [("tcp", config.tcp.listen), ("quic", config.quic.listen), ("http", config.http.listen)];
+    let mut problems = Vec::new();
+    for (section, listen) in listens {
+        if let Some(address) = listen.0.filter(|address| !address.ip().is_loopback()) {
+            let message = format!(
+                "{section}.listen = \"{address}\": `whimbrel dev` listens on loopback only, since everybody who reaches \
+                 it may sign in; `whimbrel serve` is for other machines"
+            );
+            problems.push(Problem::error(loaded.origins.of(&format!("{section}.listen")), message));
+        }
+    }
+    origins(loaded, &mut problems);
+    log_level(loaded, &mut problems);
+    problems
+}
+
+fn listeners(loaded: &Loaded, problems: &mut Vec<Problem>) {
+    let config = &loaded.config;
+    let off = Listen(None);
+    if config.tcp.listen == off && config.quic.listen == off && config.http.listen == off {
+        let message = "nothing listens; set tcp.listen, quic.listen or http.listen";
+        problems.push(Problem::error(loaded.origins.of("tcp.listen"), message));
+    }
+    problems.extend(plaintext(loaded, "tcp", config.tcp.listen, config.tcp.plaintext));
+    problems.extend(plaintext(loaded, "http", config.http.listen, config.http.plaintext));
+    if config.quic.listen != off && !has_certificate(loaded) {
+        let message = "quic.listen needs a certificate; set tls.cert and tls.key, or listen = \"\" under [quic]";
+        problems.push(Problem::error(loaded.origins.of("quic.listen"), message));
+    }
+    if config.tcp.listen != off && config.tcp.listen == config.http.listen {
+        let message = "http.listen is the address of tcp.listen; give one of them another port";
+        problems.push(Problem::error(loaded.origins.of("http.listen"), message));
+    }
+}
+
+fn plaintext(loaded: &Loaded, section: &str, listen: Listen, plaintext: Plaintext) -> Option<Problem> {
+    let address = listen.0.filter(|address| !address.ip().to_canonical().is_loopback())?;
+    if has_certificate(loaded) || plaintext == Plaintext::Allow {
+        return None;
+    }
+    let message = format!(
+        "{section}.listen = \"{address}\" takes unencrypted connections from other machines; set tls.cert and \
+         tls.key, or plaintext = \"allow\" under [{section}] where something in front ends TLS"
+    );
+    Some(Problem::error(loaded.origins.of(&format!("{section}.listen")), message))
+}
+
+fn has_certificate(loaded: &Loaded) -> bool {
+    loaded.config.tls.cert.get().is_some() && loaded.config.tls.key.get().is_some()
+}
+
+fn certificate(loaded: &Loaded, problems: &mut Vec<Problem>) {
+    let (cert, key) = (loaded.config.tls.cert.get(), loaded.config.tls.key.get());
+    match (cert, key) {
+        (None, None) => {}
+        (Some(cert), Some(key)) => {
+            problems.extend(keys::readable_by_others(key, &loaded.origins.of("tls.key")));
+            if let Err(error) = Identity::from_pem_files(cert, key) {
+                problems.push(Problem::error(loaded.origins.of("tls.cert"), format!("tls: {error}")));
+            }
+        }
+        (Some(_), None) => {
+            let message = "tls.cert is set and tls.key is not; set both or none";
+            problems.push(Problem::error(loaded.origins.of("tls.cert"), message));
+        }
+        (None, Some(_)) => {
+            let message = "tls.key is set and tls.cert is not; set both or none";
+            problems.push(Problem::error(loaded.origins.of("tls.key"), message));
+        }
+    }
+}
+
+fn authentication(loaded: &Loaded, problems: &mut Vec<Problem>) {
+    if loaded.config.auth.keys.is_empty() {
+        let message = "auth.keys is empty, so no device could log in; add [[auth.keys]] with kid, algorithm and \
+                       secret_file (`whimbrel config default` shows one)";
+        problems.push(Problem::error(loaded.origins.of("auth.keys"), message));
+        return;
+    }
+    let (_, found) = keys::keys(loaded);
+    let broken = found.iter().any(Problem::is_error);
+    problems.extend(found);
+    if !broken {
+        problems.extend(keys::verifier(loaded).err().into_iter().flatten());
+    }
+}
+
+fn origins(loaded: &Loaded, problems: &mut Vec<Problem>) {
+    for (index, origin) in loaded.config.http.allowed_origins.iter().enumerate() {
+        if let Err(error) = UpgradePolicy::new([origin.as_str()]) {
+            let at = loaded.origins.of(&format!("http.allowed_origins[{index}]"));
+            problems.push(Problem::error(at, format!("http.allowed_origins: {error}, for example https://chat.example.com")));
+        }
+    }
+}
+
+fn log_level(loaded: &Loaded, problems: &mut Vec<Problem>) {
+    if let Err(error) = crate::telemetry::filter(&loaded.config.log.level) {
+        problems.push(Problem::error(loaded.origins.of("log.level"), format!("log.level: {error}")));
+    }
+}

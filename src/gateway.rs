@@ -1,0 +1,257 @@
+//! Connector and channel node in one process, over an embedded store: everything that `dev` and `serve` run.
+
+use std::io;
+use std::net::{Ipv4Addr, SocketAddr};
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::time::Duration;
+
+use axum::Router;
+use channel::config::ChannelConfig;
+use channel::node::{ChannelNode, StartError};
+use cluster::FixedMembership;
+use connector::auth::Verifier;
+use connector::ports::http::HttpPort;
+use connector::tls::{Identity, TlsError, Use};
+use connector::websocket::upgrade::{BadOrigin, UpgradePolicy};
+use connector::{Connector, ConnectorConfig};
+use futures::future::BoxFuture;
+use idgen::{Clock, NodeId, NodeType, SystemClock, WorkerNumber};
+use storage::embedded::{EmbeddedConfig, EmbeddedStore, OpenError};
+use storage::{ConversationKey, Log};
+use tokio_rustls::TlsAcceptor;
+
+use crate::config::Config;
+use crate::config::setting::Plaintext;
+use crate::dev_data::Addresses;
+use crate::http::{self, Metric, Status};
+
+/// How long `/readyz` waits for the store.
+const PROBE: Duration = Duration::from_secs(1);
+/// The store's directory in the data directory.
+const STORE_DIR: &str = "store";
+
+/// What a gateway is made of.
+pub struct GatewayParts {
+    /// Checked already.
+    pub config: Config,
+    pub verifier: Verifier,
+    /// The certificate of the TCP and HTTP ports; plain without.
+    pub tls: Option<Identity>,
+    /// The certificate of the QUIC port; off without.
+    pub quic: Option<Identity>,
+    /// Pages beside the usual ones.
+    pub pages: Router,
+}
+
+/// A running gateway.
+pub struct Gateway {
+    addresses: Addresses,
+    inner: Arc<Inner>,
+    connector: Arc<Connector>,
+}
+
+/// Why a gateway does not start. Nothing of it runs then.
+#[derive(Debug, thiserror::Error)]
+pub enum GatewayError {
+    #[error(transparent)]
+    Store(#[from] OpenError),
+    #[error("the channel node does not start: {0}")]
+    Channel(#[from] StartError),
+    #[error("cannot listen on {port} {address}: {}", in_words(source))]
+    Listen { port: &'static str, address: SocketAddr, source: io::Error },
+    #[error(transparent)]
+    Tls(#[from] TlsError),
+    #[error("http.allowed_origins: {0}")]
+    Origin(#[from] BadOrigin),
+    #[error("node.number: {0}")]
+    Number(#[from] idgen::OutOfRange),
+    #[error("node.number: {0}")]
+    Node(#[from] idgen::IdError),
+}
+
+struct Inner {
+    store: Arc<EmbeddedStore>,
+    channel: Arc<ChannelNode>,
+    connector: Arc<Connector>,
+    draining: AtomicBool,
+}
+
+impl Gateway {
+    /// Opens the store, starts both nodes and then listens. Must be called on a tokio runtime.
+    pub async fn start(parts: GatewayParts) -> Result<Gateway, GatewayError> {
+        let clock: Arc<dyn Clock> = Arc::new(SystemClock);
+        let config = &parts.config;
+        let (connector_id, channel_id) = node_ids(config)?;
+        let store = Arc::new(EmbeddedStore::open(store_config(config)).await?);
+        let number = WorkerNumber::new(config.node.number)?;
+        let channel =
+            ChannelNode::start(ChannelConfig::new(channel_id, number), store.clone(), clock.clone()).await?;
+        let membership = Arc::new(FixedMembership::single(connector_id, channel_id));
+        let connector =
+            Connector::new(connector_config(config, connector_id), parts.verifier, clock, membership);
+        connector.add_channel(channel.connect(connector.link()));
+        let inner =
+            Arc::new(Inner { store, channel, connector: connector.clone(), draining: AtomicBool::new(false) });
+        let mut gateway = Gateway { addresses: Addresses::default(), inner, connector };
+        gateway.listen(&parts.config, parts.tls, parts.quic, parts.pages)?;
+        Ok(gateway)
+    }
+
+    /// Where it listens; ports that were 0 are known here.
+    pub fn addresses(&self) -> Addresses {
+        self.addresses
+    }
+
+    /// The channel node, for seeding.
+    pub fn channel(&self) -> &ChannelNode {
+        &self.inner.channel
+    }
+
+    /// The store, for seeding.
+    pub fn store(&self) -> &EmbeddedStore {
+        &self.inner.store
+    }
+
+    /// Sends every device away, finishes what is in flight and closes the store. Returns what was cut off at the
+    /// deadline, for the log; nothing that was acknowledged is lost.
+    pub async fn drain(self, deadline: Duration) -> Vec<String> {
+        let until = tokio::time::Instant::now() + deadline;
+        self.inner.draining.store(true, Ordering::Release);
+        let mut cut = Vec::new();
+        // Devices go first: what they have sent is still stored and answered meanwhile. A quarter of the time is the
+        // node's own.
+        let connections = self.connector.drain(deadline * 3 / 4).await;
+        if connections > 0 {
+            cut.push(format!("{connections} connections"));
+        }
+        let left = until.saturating_duration_since(tokio::time::Instant::now());
+        if self.inner.channel.drain(left).await.is_err() {
+            cut.push("requests in flight".to_owned());
+        }
+        cut
+    }
+
+    fn listen(
+        &mut self,
+        config: &Config,
+        tls: Option<Identity>,
+        quic: Option<Identity>,
+        pages: Router,
+    ) -> Result<(), GatewayError> {
+        // Everything is bound before anything is served: a gateway that cannot have all its ports takes no device.
+        let tcp = config.tcp.listen.0.map(|address| bind("TCP", address)).transpose()?;
+        let http = config.http.listen.0.map(|address| bind("HTTP", address)).transpose()?;
+        let udp = config.quic.listen.0.zip(quic);
+        let udp = udp.map(|(address, identity)| self.bind_quic(config, &identity, address)).transpose()?;
+        if let Some((listener, address)) = tcp {
+            self.addresses.tcp = Some(address);
+            let plain = tls.is_none() || config.tcp.plaintext == Plaintext::Allow;
+            self.connector.serve_tcp(listener, acceptor(tls.as_ref(), Use::Device)?, plain);
+        }
+        if let Some((listener, address)) = http {
+            self.addresses.http = Some(address);
+            let status: Arc<dyn Status> = self.inner.clone();
+            let policy = UpgradePolicy::new(config.http.allowed_origins.iter().cloned())?;
+            let router = http::router(status).merge(pages);
+            let tls = acceptor(tls.as_ref(), Use::Http)?;
+            self.connector.serve_http(listener, HttpPort { policy, router, tls });
+        }
+        if let Some((endpoint, address)) = udp {
+            self.addresses.quic = Some(address);
+            self.connector.serve_quic(endpoint);
+        }
+        Ok(())
+    }
+
+    fn bind_quic(
+        &self,
+        config: &Config,
+        identity: &Identity,
+        address: SocketAddr,
+    ) -> Result<(quinn::Endpoint, SocketAddr), GatewayError> {
+        let silence = Duration::from_millis(3 * u64::from(config.limits.heartbeat_ms));
+        let failed = |source| GatewayError::Listen { port: "QUIC (UDP)", address, source };
+        let endpoint = connector::quic::bind(identity, address, silence).map_err(failed)?;
+        let address = endpoint.local_addr().map_err(failed)?;
+        Ok((endpoint, address))
+    }
+}
+
+impl Status for Inner {
+    fn not_ready(&self) -> BoxFuture<'_, Vec<String>> {
+        Box::pin(async {
+            let mut reasons = Vec::new();
+            if self.draining.load(Ordering::Acquire) {
+                reasons.push("the gateway is shutting down".to_owned());
+            }
+            let probe = ConversationKey::new("-", "-");
+            match tokio::time::timeout(PROBE, self.store.tip(&probe)).await {
+                Ok(Ok(_)) => {}
+                Ok(Err(error)) => reasons.push(error.to_string()),
+                Err(_) => reasons.push(format!("the store did not answer within {PROBE:?}")),
+            }
+            reasons
+        })
+    }
+
+    fn metrics(&self) -> Vec<Metric> {
+        let mut metrics = vec![Metric::gauge(
+            "connector",
+            "sessions",
+            "Devices logged in now.",
+            self.connector.sessions() as u64,
+        )];
+        for (name, help, value) in self.connector.metrics().snapshot() {
+            metrics.push(Metric::counter("connector", name, help, value));
+        }
+        metrics
+    }
+}
+
+fn bind(port: &'static str, address: SocketAddr) -> Result<(tokio::net::TcpListener, SocketAddr), GatewayError> {
+    let failed = |source| GatewayError::Listen { port, address, source };
+    let listener = connector::listen(address).map_err(failed)?;
+    let bound = listener.local_addr().map_err(failed)?;
+    Ok((listener, bound))
+}
+
+fn acceptor(identity: Option<&Identity>, r#use: Use) -> Result<Option<TlsAcceptor>, TlsError> {
+    identity.map(|identity| identity.server_config(r#use).map(TlsAcceptor::from)).transpose()
+}
+
+fn node_ids(config: &Config) -> Result<(NodeId, NodeId), GatewayError> {
+    let number = WorkerNumber::new(config.node.number)?;
+    // In one process no link has an address.
+    let id = |kind| NodeId::new(kind, number, Ipv4Addr::LOCALHOST, 0);
+    Ok((id(NodeType::Connector)?, id(NodeType::Channel)?))
+}
+
+fn connector_config(config: &Config, node: NodeId) -> ConnectorConfig {
+    let limits = &config.limits;
+    ConnectorConfig {
+        heartbeat: Duration::from_millis(limits.heartbeat_ms.into()),
+        hello_timeout: Duration::from_millis(limits.hello_timeout_ms.into()),
+        outbox_bytes: limits.outbox_bytes as usize,
+        max_connections: limits.max_connections,
+        ..ConnectorConfig::new(node)
+    }
+}
+
+fn store_config(config: &Config) -> EmbeddedConfig {
+    let dir = config.node.data_dir.get().unwrap_or(std::path::Path::new(".")).join(STORE_DIR);
+    EmbeddedConfig {
+        cache_bytes: config.store.cache_bytes,
+        memtable_bytes: config.store.memtable_bytes,
+        ..EmbeddedConfig::new(dir)
+    }
+}
+
+fn in_words(error: &io::Error) -> String {
+    match error.kind() {
+        io::ErrorKind::AddrInUse => "another program has the port".to_owned(),
+        io::ErrorKind::AddrNotAvailable => "this machine does not have that address".to_owned(),
+        io::ErrorKind::PermissionDenied => "ports below 1024 need privileges".to_owned(),
+        _ => error.to_string(),
+    }
+}

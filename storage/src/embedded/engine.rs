@@ -1,0 +1,137 @@
+//! The engine: three keyspaces, opened with checks around it.
+
+use std::panic::{AssertUnwindSafe, catch_unwind};
+use std::path::Path;
+use std::sync::Arc;
+
+use fjall::{Database, Keyspace, KeyspaceCreateOptions, Readable, UserValue};
+
+use super::config::EmbeddedConfig;
+use super::keys::{self, Key, Space};
+use super::lock::DirLock;
+use super::open_error::{OpenError, is_damage};
+use super::rows::Row;
+use crate::error::StoreError;
+
+/// Files the engine keeps open.
+const OPEN_FILES: usize = 256;
+/// Threads that write tables and merge them.
+const ENGINE_THREADS: usize = 2;
+const KEYSPACES: [&str; 3] = ["entries", "state", "directory"];
+
+/// A handle on the engine; clones are cheap.
+#[derive(Clone)]
+pub(super) struct Engine {
+    database: Database,
+    entries: Keyspace,
+    state: Keyspace,
+    directory: Keyspace,
+    /// Whoever can still reach the files keeps the directory locked. Dropped last.
+    _lock: Arc<DirLock>,
+}
+
+impl Engine {
+    /// Opens the engine in `dir`. `fresh` makes the keyspaces; otherwise they must be there.
+    pub(super) fn open(
+        dir: &Path,
+        config: &EmbeddedConfig,
+        lock: Arc<DirLock>,
+        fresh: bool,
+    ) -> Result<Engine, OpenError> {
+        // The engine asserts where it meets files it did not write; that must not end the process.
+        let opened = catch_unwind(AssertUnwindSafe(|| Self::open_unguarded(dir, config, lock, fresh)));
+        opened.unwrap_or_else(|_| Err(OpenError::corrupt(dir, "the engine's files contradict themselves")))
+    }
+
+    fn open_unguarded(
+        dir: &Path,
+        config: &EmbeddedConfig,
+        lock: Arc<DirLock>,
+        fresh: bool,
+    ) -> Result<Engine, OpenError> {
+        let failed = |error| OpenError::engine(dir, error);
+        let database = Database::builder(dir)
+            .cache_size(config.cache_bytes)
+            .max_journaling_size(config.bounded_journal())
+            .max_cached_files(Some(OPEN_FILES))
+            .worker_threads(ENGINE_THREADS)
+            // The journal's check reads commit rows as they are, and payloads are mostly too short to gain.
+            .journal_compression(fjall::CompressionType::None)
+            .open()
+            .map_err(failed)?;
+        if !fresh && let Some(name) = KEYSPACES.iter().find(|name| !database.keyspace_exists(name)) {
+            return Err(OpenError::corrupt(dir, format!("the keyspace {name:?} is missing")));
+        }
+        let options = || KeyspaceCreateOptions::default().max_memtable_size(config.memtable_bytes);
+        let [entries, state, directory] = KEYSPACES.map(|name| database.keyspace(name, options));
+        Ok(Engine {
+            entries: entries.map_err(failed)?,
+            state: state.map_err(failed)?,
+            directory: directory.map_err(failed)?,
+            database,
+            _lock: lock,
+        })
+    }
+
+    pub(super) fn keyspace(&self, key: &[u8]) -> &Keyspace {
+        match keys::space(key) {
+            Space::Entries => &self.entries,
+            Space::State => &self.state,
+            Space::Directory => &self.directory,
+        }
+    }
+
+    /// Writes all rows or none, in this order. With `sync` they are on disk when it returns.
+    pub(super) fn commit(&self, rows: Vec<(Key, UserValue)>, sync: bool) -> fjall::Result<()> {
+        let mode = if sync { fjall::PersistMode::SyncAll } else { fjall::PersistMode::Buffer };
+        let batch = fjall::OwnedWriteBatch::with_capacity(self.database.clone(), rows.len());
+        let mut batch = batch.durability(Some(mode));
+        for (key, value) in rows {
+            let keyspace = self.keyspace(&key);
+            batch.insert(keyspace, key, value);
+        }
+        batch.commit()
+    }
+
+    /// Everything committed up to now, as one consistent picture.
+    pub(super) fn snapshot(&self) -> fjall::Snapshot {
+        self.database.snapshot()
+    }
+
+    pub(super) fn sync(&self) -> fjall::Result<()> {
+        self.database.persist(fjall::PersistMode::SyncAll)
+    }
+
+    /// The latest bytes of a row.
+    pub(super) fn get(&self, key: &[u8]) -> Result<Option<UserValue>, StoreError> {
+        self.keyspace(key).get(key).map_err(broken)
+    }
+
+    /// The latest value of a row.
+    pub(super) fn row<R: Row>(&self, key: &[u8]) -> Result<Option<R>, StoreError> {
+        self.get(key)?.map(|value| decode(key, &value)).transpose()
+    }
+
+    /// A row's value as a snapshot saw it.
+    pub(super) fn row_in<R: Row>(&self, seen: &fjall::Snapshot, key: &[u8]) -> Result<Option<R>, StoreError> {
+        let value = seen.get(self.keyspace(key), key).map_err(broken)?;
+        value.map(|value| decode(key, &value)).transpose()
+    }
+}
+
+/// A row's content, or which row is none.
+pub(super) fn decode<R: Row>(key: &[u8], value: &[u8]) -> Result<R, StoreError> {
+    R::decode(value)
+        .ok_or_else(|| StoreError::Corrupt(format!("the row {} does not parse", key.escape_ascii())))
+}
+
+/// What an error of the engine means to a caller.
+pub(super) fn broken(error: fjall::Error) -> StoreError {
+    match error {
+        fjall::Error::Io(error) | fjall::Error::Storage(fjall::LsmError::Io(error)) if !is_damage(&error) => {
+            StoreError::Unavailable(error.to_string())
+        }
+        fjall::Error::Poisoned => StoreError::Unavailable("an earlier write failed".into()),
+        error => StoreError::Corrupt(error.to_string()),
+    }
+}

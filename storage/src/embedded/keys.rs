@@ -1,0 +1,188 @@
+//! The names of rows: a table's tag, then every text but the last with its length in front, so that no conversation's
+//! or user's rows lie among another's. The last stands as it is, which keeps rows in its byte order.
+
+use idgen::DeviceId;
+
+use crate::directory::DeviceKey;
+use crate::error::StoreError;
+use crate::key::ConversationKey;
+
+/// A row's name.
+pub(super) type Key = Vec<u8>;
+
+/// The kinds of rows. The tag is the first byte of a key and never changes its meaning.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[repr(u8)]
+pub(super) enum Table {
+    Entry = 1,
+    Head = 2,
+    Sender = 3,
+    Cursors = 4,
+    Sent = 5,
+    Commit = 6,
+    Info = 7,
+    Member = 8,
+    Membership = 9,
+    Device = 10,
+    DeviceId = 11,
+    User = 12,
+}
+
+/// Keyspaces: rows that live alike share one.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Space {
+    /// Written once, read in ranges.
+    Entries,
+    /// Small and rewritten by every append.
+    State,
+    /// Rarely written.
+    Directory,
+}
+
+/// The keyspace of a row.
+pub(super) fn space(key: &[u8]) -> Space {
+    match key.first() {
+        Some(&tag) if tag == Table::Entry as u8 => Space::Entries,
+        Some(&tag) if tag <= Table::Commit as u8 => Space::State,
+        _ => Space::Directory,
+    }
+}
+
+pub(super) fn entry(key: &ConversationKey, seq: u64) -> Result<Key, StoreError> {
+    Ok(with(conversation(Table::Entry, key)?, &seq.to_be_bytes()))
+}
+
+/// The seq at the end of an entry's key.
+pub(super) fn entry_seq(key: &[u8]) -> Option<u64> {
+    key.last_chunk::<8>().map(|bytes| u64::from_be_bytes(*bytes))
+}
+
+pub(super) fn head(key: &ConversationKey) -> Result<Key, StoreError> {
+    conversation(Table::Head, key)
+}
+
+pub(super) fn info(key: &ConversationKey) -> Result<Key, StoreError> {
+    conversation(Table::Info, key)
+}
+
+/// The common beginning of a device's slots.
+pub(super) fn senders(key: &ConversationKey, device: u64) -> Result<Key, StoreError> {
+    Ok(with(conversation(Table::Sender, key)?, &device.to_be_bytes()))
+}
+
+pub(super) fn sender(key: &ConversationKey, device: u64, slot: u8) -> Result<Key, StoreError> {
+    Ok(with(senders(key, device)?, &[slot]))
+}
+
+pub(super) fn cursors(key: &ConversationKey, user: &str) -> Result<Key, StoreError> {
+    last(conversation(Table::Cursors, key)?, user)
+}
+
+pub(super) fn sent(key: &ConversationKey, user: &str) -> Result<Key, StoreError> {
+    last(conversation(Table::Sent, key)?, user)
+}
+
+/// The common beginning of a conversation's members.
+pub(super) fn members(key: &ConversationKey) -> Result<Key, StoreError> {
+    conversation(Table::Member, key)
+}
+
+pub(super) fn member(key: &ConversationKey, user: &str) -> Result<Key, StoreError> {
+    last(members(key)?, user)
+}
+
+/// The common beginning of a user's conversations.
+pub(super) fn memberships(tenant: &str, user: &str) -> Result<Key, StoreError> {
+    text(text(vec![Table::Membership as u8], tenant)?, user)
+}
+
+pub(super) fn membership(key: &ConversationKey, user: &str) -> Result<Key, StoreError> {
+    last(memberships(&key.tenant, user)?, &key.conversation)
+}
+
+/// Above every key that begins like this and goes on with a text: no UTF-8 has this byte.
+pub(super) fn end(prefix: &[u8]) -> Key {
+    with(prefix.to_vec(), &[0xFF])
+}
+
+/// The text that follows a common beginning.
+pub(super) fn last_text<'a>(key: &'a [u8], prefix: &[u8]) -> Option<&'a str> {
+    std::str::from_utf8(key.strip_prefix(prefix)?).ok()
+}
+
+pub(super) fn device(key: &DeviceKey) -> Result<Key, StoreError> {
+    let owner = text(text(vec![Table::Device as u8], &key.tenant)?, &key.user)?;
+    last(with(owner, &[key.device_type]), &key.installation)
+}
+
+pub(super) fn device_id(id: DeviceId) -> Key {
+    with(vec![Table::DeviceId as u8], &id.as_u64().to_be_bytes())
+}
+
+pub(super) fn user(tenant: &str, user: &str) -> Result<Key, StoreError> {
+    last(text(vec![Table::User as u8], tenant)?, user)
+}
+
+/// The row that every commit writes first.
+pub(super) fn commit() -> Key {
+    vec![Table::Commit as u8]
+}
+
+fn conversation(table: Table, key: &ConversationKey) -> Result<Key, StoreError> {
+    let mut bytes = Vec::with_capacity(key.tenant.len() + key.conversation.len() + 32);
+    bytes.push(table as u8);
+    text(text(bytes, &key.tenant)?, &key.conversation)
+}
+
+fn text(mut key: Key, text: &str) -> Result<Key, StoreError> {
+    key.push(length(text)?);
+    Ok(with(key, text.as_bytes()))
+}
+
+fn last(key: Key, text: &str) -> Result<Key, StoreError> {
+    length(text)?;
+    Ok(with(key, text.as_bytes()))
+}
+
+/// Names were checked where they came in and are far shorter; a longer one is refused rather than cut.
+fn length(text: &str) -> Result<u8, StoreError> {
+    let length = u8::try_from(text.len());
+    length.map_err(|_| StoreError::Corrupt(format!("a name of {} bytes, 255 is the most", text.len())))
+}
+
+fn with(mut key: Key, bytes: &[u8]) -> Key {
+    key.extend_from_slice(bytes);
+    key
+}
+
+#[cfg(test)]
+mod tests {
+    use proptest::prelude::*;
+
+    use super::*;
+
+    proptest! {
+        #[test]
+        fn no_conversation_lies_within_another(a in "[ab]{0,4}", b in "[ab]{0,4}", c in "[ab]{0,4}", d in "[ab]{0,4}") {
+            let (one, other) = (ConversationKey::new(a, b), ConversationKey::new(c, d));
+            let nested = entry(&other, 1).unwrap().starts_with(&conversation(Table::Entry, &one).unwrap());
+            prop_assert_eq!(nested, one == other);
+        }
+
+        #[test]
+        fn the_last_text_comes_back(user in "\\PC{0,60}") {
+            let key = ConversationKey::new("t", "c");
+            let row = member(&key, &user).unwrap();
+            prop_assert_eq!(last_text(&row, &members(&key).unwrap()), Some(user.as_str()));
+        }
+    }
+
+    #[test]
+    fn entries_sort_by_seq() {
+        let key = ConversationKey::new("t", "c");
+        let keys: Vec<Key> = [1, 255, 256, u64::MAX].map(|seq| entry(&key, seq).unwrap()).into();
+        assert!(keys.is_sorted());
+        assert_eq!(entry_seq(&keys[2]), Some(256));
+        assert!(entry(&ConversationKey::new("t", "c".repeat(256)), 1).is_err());
+    }
+}

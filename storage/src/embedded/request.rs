@@ -1,0 +1,98 @@
+//! What the writer is asked, and how it answers.
+
+use idgen::DeviceId;
+use tokio::sync::oneshot;
+
+use super::group::Group;
+use crate::directory::{DeviceKey, UserInfo};
+use crate::error::StoreError;
+use crate::key::ConversationKey;
+use crate::log::{Append, AppendOutcome};
+use crate::member::Cursors;
+
+/// Where an answer goes. Nobody may be listening any more; what was asked is done all the same.
+pub(super) type Reply<T> = oneshot::Sender<Result<T, StoreError>>;
+
+/// Bytes of a request beside its payloads: names, rows, the queue's own.
+const REQUEST_BYTES: usize = 512;
+
+pub(super) enum Request {
+    Append(Append, oneshot::Sender<AppendOutcome>),
+    Fence(ConversationKey, Reply<u64>),
+    Raise {
+        key: ConversationKey,
+        user: String,
+        to: Cursors,
+        reply: Reply<Cursors>,
+    },
+    Device {
+        key: DeviceKey,
+        candidate: DeviceId,
+        reply: Reply<DeviceId>,
+    },
+    User {
+        tenant: String,
+        user: String,
+        info: UserInfo,
+        reply: Reply<()>,
+    },
+    /// Finish what came before and end.
+    Close,
+}
+
+/// Sends an answer, once it is known whether the group was committed.
+pub(super) type Answer = Box<dyn FnOnce(Result<(), StoreError>) + Send>;
+
+impl Request {
+    /// About how much memory it holds.
+    pub(super) fn bytes(&self) -> usize {
+        match self {
+            Self::Append(append, _) => {
+                let entries = append.entries.iter().map(|entry| entry.payload.len() + REQUEST_BYTES);
+                entries.sum::<usize>() + (append.members.len() + 1) * REQUEST_BYTES
+            }
+            _ => REQUEST_BYTES,
+        }
+    }
+
+    /// Adds it to a group.
+    pub(super) fn perform(self, group: &mut Group<'_>) -> Answer {
+        match self {
+            Self::Append(append, reply) => outcome(reply, group.append(&append)),
+            Self::Fence(key, reply) => answer(reply, group.fence(&key)),
+            Self::Raise { key, user, to, reply } => answer(reply, group.raise(&key, &user, to)),
+            Self::Device { key, candidate, reply } => answer(reply, group.device(&key, candidate)),
+            Self::User { tenant, user, info, reply } => answer(reply, group.user(&tenant, &user, &info)),
+            Self::Close => Box::new(|_| ()),
+        }
+    }
+
+    /// Nothing of it is done, now or later.
+    pub(super) fn refuse(self, error: StoreError) {
+        match self {
+            Self::Append(_, reply) => _ = reply.send(AppendOutcome::Refused(error)),
+            Self::Fence(_, reply) => _ = reply.send(Err(error)),
+            Self::Raise { reply, .. } => _ = reply.send(Err(error)),
+            Self::Device { reply, .. } => _ = reply.send(Err(error)),
+            Self::User { reply, .. } => _ = reply.send(Err(error)),
+            Self::Close => {}
+        }
+    }
+}
+
+/// An append of a group that failed is perhaps stored. One that was to be refused still is not, but the tip that
+/// a conflict names may be among what failed.
+fn outcome(reply: oneshot::Sender<AppendOutcome>, outcome: AppendOutcome) -> Answer {
+    Box::new(move |committed| {
+        let outcome = match (committed, outcome) {
+            (Ok(()), outcome) => outcome,
+            (Err(error), AppendOutcome::Applied) => AppendOutcome::Unknown(error),
+            (Err(error), _) => AppendOutcome::Refused(error),
+        };
+        _ = reply.send(outcome);
+    })
+}
+
+fn answer<T: Send + 'static>(reply: Reply<T>, value: Result<T, StoreError>) -> Answer {
+    Box::new(move |committed| _ = reply.send(committed.and(value)))
+}

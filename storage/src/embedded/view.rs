@@ -1,0 +1,195 @@
+//! Reads, each from one consistent picture of the store. They may wait for the disk: see `reads`.
+
+use std::collections::VecDeque;
+use std::ops::Bound;
+
+use bytes::Bytes;
+use fjall::{Readable, Snapshot, UserKey, UserValue};
+use idgen::{DeviceId, DeviceType, Stamp, WorkerNumber};
+use protocol::limit::DEDUPE_WINDOW;
+use protocol::v1::ConversationInfo;
+
+use super::engine::{Engine, broken, decode};
+use super::group::to_device;
+use super::keys;
+use super::rows::{Head, Row};
+use crate::directory::{DeviceKey, Membership, UserInfo};
+use crate::error::StoreError;
+use crate::key::ConversationKey;
+use crate::log::{ReadRange, SenderSlot, StoredEntry};
+use crate::member::{Cursors, MemberRow};
+
+type Found<T> = Result<T, StoreError>;
+
+/// The store as it was when the view was made: everything answered by then is in it.
+pub(super) struct View {
+    engine: Engine,
+    seen: Snapshot,
+}
+
+impl View {
+    pub(super) fn new(engine: Engine) -> Self {
+        let seen = engine.snapshot();
+        Self { engine, seen }
+    }
+
+    pub(super) fn head(&self, key: &ConversationKey) -> Found<Head> {
+        Ok(self.row(&keys::head(key)?)?.unwrap_or_default())
+    }
+
+    pub(super) fn info(&self, key: &ConversationKey) -> Found<Option<ConversationInfo>> {
+        self.row(&keys::info(key)?)
+    }
+
+    /// Every user who is or was a member.
+    pub(super) fn members(&self, key: &ConversationKey) -> Found<Vec<MemberRow>> {
+        self.members_after(key, "")?.collect()
+    }
+
+    /// Members by user id, after that of `after`.
+    pub(super) fn members_after(
+        &self,
+        key: &ConversationKey,
+        after: &str,
+    ) -> Found<impl Iterator<Item = Found<MemberRow>> + use<>> {
+        let prefix = keys::members(key)?;
+        let bounds = (Bound::Excluded(keys::member(key, after)?), Bound::Excluded(keys::end(&prefix)));
+        let rows = self.seen.range(self.engine.keyspace(&prefix), bounds);
+        Ok(rows.map(move |row| {
+            let (key, value) = row.into_inner().map_err(broken)?;
+            let row: MemberRow = decode(&key, &value)?;
+            Ok(MemberRow { user: last_text(&key, &prefix)?, ..row })
+        }))
+    }
+
+    /// Slots of one device.
+    pub(super) fn senders(&self, key: &ConversationKey, device: u64) -> Found<Vec<SenderSlot>> {
+        let prefix = keys::senders(key, device)?;
+        let slots = self.prefix(&prefix).take(DEDUPE_WINDOW).map(|pair| {
+            let (key, value) = pair?;
+            let slot = *key.last().ok_or_else(|| StoreError::Corrupt("a row without a key".into()))?;
+            let (client_msg_id, seq) = decode(&key, &value)?;
+            Ok(SenderSlot { slot, client_msg_id, seq })
+        });
+        slots.collect()
+    }
+
+    /// Entries of a range, ascending; a hole is an error.
+    pub(super) fn entries(&self, key: &ConversationKey, range: ReadRange) -> Found<Vec<StoredEntry>> {
+        let (first, last) = (range.first.max(1), range.last.min(self.head(key)?.tip));
+        if first > last {
+            return Ok(Vec::new());
+        }
+        let rows = self.range(&keys::entry(key, first)?, &keys::entry(key, last)?);
+        let entries = if range.backwards {
+            fill(key, rows.rev(), (first..=last).rev(), range)
+        } else {
+            fill(key, rows, first..=last, range)
+        };
+        let mut entries = entries?;
+        if range.backwards {
+            entries.make_contiguous().reverse();
+        }
+        Ok(entries.into())
+    }
+
+    pub(super) fn cursors(&self, key: &ConversationKey, user: &str) -> Found<Cursors> {
+        let stored: Cursors = self.row(&keys::cursors(key, user)?)?.unwrap_or_default();
+        let sent = self.row(&keys::sent(key, user)?)?.unwrap_or_default();
+        Ok(stored.max(Cursors { sent, ..Cursors::default() }))
+    }
+
+    pub(super) fn membership(&self, key: &ConversationKey, user: &str) -> Found<Option<Membership>> {
+        let Some(member) = self.row::<MemberRow>(&keys::member(key, user)?)? else { return Ok(None) };
+        let head = self.head(key)?;
+        Ok(Some(Membership {
+            conversation: key.conversation.to_string(),
+            info: self.info(key)?.unwrap_or_default(),
+            member: MemberRow { user: user.to_owned(), ..member },
+            cursors: self.cursors(key, user)?,
+            tip: head.tip,
+            tip_at_ms: head.tip_at_ms,
+        }))
+    }
+
+    /// All of a user's, most recently active first.
+    pub(super) fn memberships(&self, tenant: &str, user: &str) -> Found<Vec<Membership>> {
+        let prefix = keys::memberships(tenant, user)?;
+        let mut found = Vec::new();
+        for pair in self.prefix(&prefix) {
+            let conversation = last_text(&pair?.0, &prefix)?;
+            let missing = || StoreError::Corrupt(format!("the member row of {conversation} is missing"));
+            let key = ConversationKey::new(tenant, conversation.as_str());
+            found.push(self.membership(&key, user)?.ok_or_else(missing)?);
+        }
+        found.sort_by(|a, b| b.tip_at_ms.cmp(&a.tip_at_ms).then_with(|| a.conversation.cmp(&b.conversation)));
+        Ok(found)
+    }
+
+    pub(super) fn device(&self, key: &DeviceKey) -> Found<Option<DeviceId>> {
+        self.row(&keys::device(key)?)?.map(to_device).transpose()
+    }
+
+    /// The latest id of a worker: ids of one worker and device type lie together, in the order of their stamps.
+    pub(super) fn last_device(&self, worker: WorkerNumber) -> Found<Option<DeviceId>> {
+        let no_stamp = Stamp::new(0, 0).map_err(|error| StoreError::Corrupt(error.to_string()))?;
+        let mut latest: Option<DeviceId> = None;
+        for device_type in [DeviceType::DEFAULT, DeviceType::WEB, DeviceType::MOBILE, DeviceType::DESKTOP] {
+            let id = |stamp| keys::device_id(DeviceId::new(worker, device_type, stamp));
+            if let Some(pair) = self.range(&id(no_stamp), &id(Stamp::MAX)).next_back() {
+                let id = to_device(keys::entry_seq(&pair?.0).unwrap_or(u64::MAX))?;
+                latest = latest.into_iter().chain([id]).max_by_key(|id| id.stamp());
+            }
+        }
+        Ok(latest)
+    }
+
+    pub(super) fn user(&self, tenant: &str, user: &str) -> Found<Option<UserInfo>> {
+        self.row(&keys::user(tenant, user)?)
+    }
+
+    fn row<R: Row>(&self, key: &[u8]) -> Found<Option<R>> {
+        self.engine.row_in(&self.seen, key)
+    }
+
+    fn prefix(&self, prefix: &[u8]) -> impl Iterator<Item = Found<(UserKey, UserValue)>> + use<> {
+        let rows = self.seen.prefix(self.engine.keyspace(prefix), prefix);
+        rows.map(|row| row.into_inner().map_err(broken))
+    }
+
+    fn range(
+        &self,
+        first: &[u8],
+        last: &[u8],
+    ) -> impl DoubleEndedIterator<Item = Found<(UserKey, UserValue)>> + use<> {
+        let rows = self.seen.range(self.engine.keyspace(first), first..=last);
+        rows.map(|row| row.into_inner().map_err(broken))
+    }
+}
+
+/// Takes rows up to the limits and holds each against the seq that must be there.
+fn fill(
+    key: &ConversationKey,
+    mut rows: impl Iterator<Item = Found<(UserKey, UserValue)>>,
+    seqs: impl Iterator<Item = u64>,
+    limits: ReadRange,
+) -> Found<VecDeque<StoredEntry>> {
+    let mut entries = VecDeque::new();
+    let mut bytes = 0;
+    for seq in seqs.take(limits.max_entries) {
+        let row = rows.next().transpose()?.filter(|(row, _)| keys::entry_seq(row) == Some(seq));
+        let (_, payload) = row.ok_or_else(|| StoreError::Corrupt(format!("{key} lacks entry {seq}")))?;
+        bytes += payload.len();
+        if bytes > limits.max_bytes && !entries.is_empty() {
+            break;
+        }
+        // Shares the engine's block: callers encode it into an answer and let it go.
+        entries.push_back(StoredEntry { seq, payload: Bytes::from_owner(payload) });
+    }
+    Ok(entries)
+}
+
+fn last_text(key: &[u8], prefix: &[u8]) -> Found<String> {
+    let text = keys::last_text(key, prefix);
+    text.map(str::to_owned).ok_or_else(|| StoreError::Corrupt(format!("the key {}", key.escape_ascii())))
+}

@@ -1,0 +1,29 @@
+//! Tests on the real program: processes, sockets, a browser.
+//!
+//! | file | topic |
+//! |---|---|
+//! | `rooms` | devices on three transports in one conversation; away and back; two devices of one user |
+//! | `retries` | one client_msg_id has one seq; a device that connects again replaces its older connection |
+//! | `crash` | `kill -9` under load loses nothing that was acked |
+//! | `slow` | a device that does not read is hinted, catches up, and delays nobody |
+//! | `hostile` | bytes that are no protocol |
+//! | `tokens` | who may log in |
+//! | `requests` | requests that are refused |
+//! | `websocket` | what is particular to WebSocket |
+//! | `store` | the data directory: second process, damage, read-only disk |
+//! | `page` | the chat page in a browser |
+#![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, clippy::print_stderr)]
+
+#[path = "../support/mod.rs"]
+mod support;
+
+mod crash;
+mod hostile;
+mod page;
+mod requests;
+mod retries;
+mod rooms;
+mod slow;
+mod store;
+mod tokens;
+mod websocket;

@@ -1,0 +1,64 @@
+//! The invariants of the gateway as functions over a recorded [`History`]. Each returns what violates it, in words.
+//!
+//! | file | what it holds a history to |
+//! |---|---|
+//! | `log` | durable before ack; seqs 1..tip; one seq per id; no phantom; send order is seq order |
+//! | `delivery` | every entitled device sees every seq once, ascending; reads contain what was acked |
+
+mod delivery;
+mod log;
+
+use super::history::History;
+
+pub use delivery::{every_device_sees_every_entry, reads_contain_what_was_acked};
+pub use log::{
+    acked_is_durable, no_phantoms, one_seq_per_message, send_order_is_seq_order, seqs_are_whole_and_immutable,
+};
+
+/// Something that must not happen, did.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Violation {
+    /// Name of the invariant.
+    pub rule: &'static str,
+    /// Where and what, for people.
+    pub what: String,
+}
+
+impl std::fmt::Display for Violation {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        write!(f, "[{}] {}", self.rule, self.what)
+    }
+}
+
+/// One invariant over a whole history.
+pub type Checker = fn(&History) -> Vec<Violation>;
+
+/// Every checker, with the number of its invariant.
+pub const ALL: [(u8, Checker); 7] = [
+    (1, acked_is_durable),
+    (2, seqs_are_whole_and_immutable),
+    (3, one_seq_per_message),
+    (4, no_phantoms),
+    (5, send_order_is_seq_order),
+    (6, every_device_sees_every_entry),
+    (8, reads_contain_what_was_acked),
+];
+
+/// What all checkers find.
+pub fn check(history: &History) -> Vec<Violation> {
+    ALL.iter().flat_map(|(_, checker)| checker(history)).collect()
+}
+
+/// Fails the test with every violation named.
+pub fn assert_holds(history: &History) {
+    let found: Vec<String> = check(history).iter().map(Violation::to_string).collect();
+    let shown = found.iter().take(20).cloned().collect::<Vec<_>>().join("\n  ");
+    assert!(found.is_empty(), "{} violations, the first of them:\n  {shown}", found.len());
+}
+
+/// Adds a violation unless the condition holds.
+fn expect(found: &mut Vec<Violation>, rule: &'static str, holds: bool, what: impl FnOnce() -> String) {
+    if !holds {
+        found.push(Violation { rule, what: what() });
+    }
+}

@@ -1,0 +1,41 @@
+//! What the tests on real processes share.
+//!
+//! | file | noun |
+//! |---|---|
+//! | `process` | a gateway process: started, killed and started again on the same data |
+//! | `tokens` | signed tokens for any user, also bad ones |
+//! | `raw` | a device that speaks bytes, for what no SDK would do |
+//! | `http` | one HTTP request |
+//! | `browser` | a real browser, driven over WebDriver |
+//! | `device` | a device on the Rust SDK whose doings are recorded |
+//! | `history` | what happened in a run |
+//! | `checker` | the invariants, as functions over a history |
+
+pub mod browser;
+pub mod checker;
+pub mod device;
+pub mod history;
+pub mod http;
+pub mod process;
+pub mod raw;
+pub mod tokens;
+
+use std::time::Duration;
+
+/// How long anything may take that should be immediate. Long, so that a busy machine fails no test.
+pub const PATIENCE: Duration = Duration::from_secs(20);
+
+/// Waits for something that must come.
+pub async fn soon<T>(what: &str, future: impl Future<Output = T>) -> T {
+    tokio::time::timeout(PATIENCE, future).await.unwrap_or_else(|_| panic!("{what}: not within {PATIENCE:?}"))
+}
+
+/// A client_msg_id that no other call returns.
+pub fn fresh_id() -> history::MsgId {
+    use std::sync::atomic::{AtomicU64, Ordering};
+    static NEXT: AtomicU64 = AtomicU64::new(1);
+    let mut id = [0; 16];
+    id[..8].copy_from_slice(&NEXT.fetch_add(1, Ordering::Relaxed).to_be_bytes());
+    id[8..].copy_from_slice(&rand::random::<[u8; 8]>());
+    id
+}

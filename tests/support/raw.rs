@@ -1,0 +1,186 @@
+//! A device that speaks bytes: for what no SDK would do.
+
+use std::net::SocketAddr;
+
+use bytes::BytesMut;
+use protocol::codec::FrameCodec;
+use protocol::code::Code;
+use protocol::frame;
+use protocol::preface::PREFACE;
+use protocol::v1::client_frame::Body as Ask;
+use protocol::v1::server_frame::Body as Told;
+use protocol::v1::*;
+use tokio::io::{AsyncReadExt, AsyncWriteExt};
+use tokio::net::TcpStream;
+use tokio_util::codec::Decoder;
+
+use super::process::Gateway;
+use super::{fresh_id, soon};
+
+/// One TCP connection.
+pub struct Raw {
+    pub stream: TcpStream,
+    input: BytesMut,
+    /// Frames read and not yet taken.
+    waiting: Vec<ServerFrame>,
+    next_id: u64,
+}
+
+impl Raw {
+    /// A connection on which nothing has been said.
+    pub async fn connect(address: SocketAddr) -> Raw {
+        let stream = TcpStream::connect(address).await.expect("the gateway listens");
+        stream.set_nodelay(true).unwrap();
+        Raw { stream, input: BytesMut::new(), waiting: Vec::new(), next_id: 1 }
+    }
+
+    /// A device that is logged in.
+    pub async fn login(gateway: &Gateway, user: &str, installation: &str) -> (Raw, Welcome) {
+        let mut raw = Raw::connect(gateway.tcp).await;
+        let welcome = raw.hello(hello(&gateway.token(user), installation)).await;
+        let welcome = welcome.unwrap_or_else(|refused| panic!("{user} is refused: {refused:?}"));
+        (raw, welcome)
+    }
+
+    /// Sends preface and Hello; Welcome, or the GoAway that came instead.
+    pub async fn hello(&mut self, hello: Hello) -> Result<Welcome, GoAway> {
+        self.bytes(&PREFACE).await;
+        self.frame(Ask::Hello(hello)).await;
+        match self.next().await.and_then(|frame| frame.body) {
+            Some(Told::Welcome(welcome)) => Ok(welcome),
+            Some(Told::GoAway(go_away)) => Err(go_away),
+            other => panic!("neither Welcome nor GoAway: {other:?}"),
+        }
+    }
+
+    /// Writes bytes as they are. The server may have closed already: what it said is still to be read.
+    pub async fn bytes(&mut self, bytes: &[u8]) {
+        let _ = self.stream.write_all(bytes).await;
+    }
+
+    /// Sends a body that wants no answer.
+    pub async fn frame(&mut self, body: Ask) {
+        self.bytes(&frame::encode(&ClientFrame { ack: 0, id: 0, body: Some(body) })).await;
+    }
+
+    /// Sends a request without waiting; its id comes back.
+    pub async fn ask(&mut self, body: Ask) -> u64 {
+        let id = self.next_id;
+        self.next_id += 1;
+        self.bytes(&frame::encode(&ClientFrame { ack: 0, id, body: Some(body) })).await;
+        id
+    }
+
+    /// Sends a request and waits for its answer; pushes that come before it are kept.
+    pub async fn request(&mut self, body: Ask) -> Told {
+        let id = self.ask(body).await;
+        self.answer(id).await
+    }
+
+    /// The answer to a request.
+    pub async fn answer(&mut self, id: u64) -> Told {
+        let frame = self.find(|frame| frame.re == id).await;
+        frame.body.expect("an answer has a body")
+    }
+
+    /// The next push of a message.
+    pub async fn pushed(&mut self) -> Message {
+        let frame = self.find(|frame| matches!(frame.body, Some(Told::Message(_)))).await;
+        match frame.body {
+            Some(Told::Message(message)) => message,
+            _ => unreachable!("looked for a message"),
+        }
+    }
+
+    /// The first frame for which this holds; others are kept.
+    pub async fn find(&mut self, wanted: impl Fn(&ServerFrame) -> bool) -> ServerFrame {
+        if let Some(at) = self.waiting.iter().position(&wanted) {
+            return self.waiting.remove(at);
+        }
+        loop {
+            let frame = self.read().await.expect("the gateway closed the connection");
+            if wanted(&frame) {
+                return frame;
+            }
+            self.waiting.push(frame);
+        }
+    }
+
+    /// The next frame; `None` once the server has closed.
+    pub async fn next(&mut self) -> Option<ServerFrame> {
+        if !self.waiting.is_empty() {
+            return Some(self.waiting.remove(0));
+        }
+        self.read().await
+    }
+
+    async fn read(&mut self) -> Option<ServerFrame> {
+        soon("a frame or the end", self.read_frame()).await
+    }
+
+    async fn read_frame(&mut self) -> Option<ServerFrame> {
+        loop {
+            if let Some(frame) = FrameCodec::default().decode(&mut self.input).expect("the server's frames are right") {
+                return Some(frame.messages().next().unwrap().expect("the server's messages are right"));
+            }
+            match self.stream.read_buf(&mut self.input).await {
+                Ok(1..) => {}
+                // A reset says no more than an end: what came before it has been read.
+                Ok(0) | Err(_) => return None,
+            }
+        }
+    }
+
+    /// Reads to the end; the code of the GoAway that came last.
+    pub async fn closed_with(&mut self) -> Option<Code> {
+        let mut code = None;
+        while let Some(frame) = self.next().await {
+            if let Some(Told::GoAway(go_away)) = frame.body {
+                code = Code::from_number(go_away.code);
+            }
+        }
+        code
+    }
+}
+
+/// A Hello of version 1.
+pub fn hello(token: &str, installation: &str) -> Hello {
+    Hello {
+        version_min: 1,
+        version_max: 1,
+        token: token.into(),
+        installation: installation.into(),
+        ..Hello::default()
+    }
+}
+
+/// A send of a text.
+pub fn text(conversation: &str, text: &str) -> Send {
+    Send {
+        conversation: conversation.into(),
+        client_msg_id: fresh_id().to_vec().into(),
+        content: Some(Content { r#type: "text/plain".into(), data: text.to_owned().into() }),
+        ..Send::default()
+    }
+}
+
+/// A send of a text to a user.
+pub fn text_to(user: &str, said: &str) -> Send {
+    Send { conversation: String::new(), to_user: user.into(), ..text("", said) }
+}
+
+/// The SendAck this must be.
+pub fn acked(told: Told) -> SendAck {
+    match told {
+        Told::SendAck(ack) => ack,
+        other => panic!("no SendAck: {other:?}"),
+    }
+}
+
+/// The code of the Error this must be.
+pub fn refused(told: Told) -> Code {
+    match told {
+        Told::Error(error) => Code::from_number(error.code).expect("a known code"),
+        other => panic!("no Error: {other:?}"),
+    }
+}
