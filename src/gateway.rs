@@ -83,7 +83,7 @@ impl Gateway {
         let clock: Arc<dyn Clock> = Arc::new(SystemClock);
         let config = &parts.config;
         let (connector_id, channel_id) = node_ids(config)?;
-        let store = Arc::new(EmbeddedStore::open(store_config(config)).await?);
+        let store = Arc::new(open_store(store_config(config)).await?);
         let number = WorkerNumber::new(config.node.number)?;
         let channel =
             ChannelNode::start(ChannelConfig::new(channel_id, number), store.clone(), clock.clone()).await?;
@@ -129,6 +129,7 @@ impl Gateway {
         if self.inner.channel.drain(left).await.is_err() {
             cut.push("requests in flight".to_owned());
         }
+        self.inner.store.close().await;
         cut
     }
 
@@ -185,6 +186,7 @@ impl Status for Inner {
             if self.draining.load(Ordering::Acquire) {
                 reasons.push("the gateway is shutting down".to_owned());
             }
+            reasons.extend(self.store.failed());
             let probe = ConversationKey::new("-", "-");
             match tokio::time::timeout(PROBE, self.store.tip(&probe)).await {
                 Ok(Ok(_)) => {}
@@ -206,6 +208,15 @@ impl Status for Inner {
             metrics.push(Metric::counter("connector", name, help, value));
         }
         metrics
+    }
+}
+
+// Reading the journal takes a while.
+async fn open_store(config: EmbeddedConfig) -> Result<EmbeddedStore, GatewayError> {
+    let path = config.path.clone();
+    match tokio::task::spawn_blocking(move || EmbeddedStore::open(config)).await {
+        Ok(opened) => Ok(opened?),
+        Err(panic) => Err(OpenError::Io { path, source: io::Error::other(panic) }.into()),
     }
 }
 

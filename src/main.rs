@@ -1,1 +1,28 @@
-fn main() {}
+//! The `whimbrel` command: a thin shell around the crates.
+//!
+//! | file | noun |
+//! |---|---|
+//! | [`cli`] | the command line |
+//! | [`config`] | the configuration |
+//! | [`gateway`] | connector and channel node in one process |
+//! | [`http`] | the page, health and metrics |
+//! | [`dev_data`], [`seed`] | what `whimbrel dev` keeps and starts with |
+//! | [`telemetry`] | log lines |
+//! | [`private_file`] | files that only the gateway's user may read |
+
+mod cli;
+mod config;
+mod dev_data;
+mod gateway;
+mod http;
+mod private_file;
+mod seed;
+mod telemetry;
+
+use std::process::ExitCode;
+
+use clap::Parser;
+
+fn main() -> ExitCode {
+    cli::Cli::parse().run()
+}

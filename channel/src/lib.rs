@@ -9,9 +9,9 @@
 //! | [`config`] | what a node is told at start |
 //! | `dispatch` | one device request: checked, and sent to who handles it |
 //! | `owners` | the way to the tasks that own conversations |
-//! | [`slot`], `slot_cache` | the task that performs what conversations want done; the conversations it holds |
+//! | `slot`, `slot_cache` | the task that performs what conversations want done; the conversations it holds |
 //! | [`conversation`] | a conversation's owner: numbers, members, retries (pure) |
-//! | [`fanout`] | one frame for many users, one push per connector |
+//! | `fanout` | one frame for many users, one push per connector |
 //! | `tickets` | requests of the node itself, and who waits for their answers |
 //! | `readers` | requests that are answered from the store, each in a task |
 //! | `login` | a device logs in: id, epoch, route |
@@ -25,7 +25,7 @@ pub mod config;
 pub mod conversation;
 mod conversations;
 mod dispatch;
-pub mod fanout;
+mod fanout;
 mod history;
 pub mod links;
 mod login;
@@ -38,7 +38,8 @@ mod readers;
 mod reply;
 mod route_list;
 pub mod routes;
-pub mod slot;
+mod slot;
+mod slot_cache;
 mod tickets;
 mod user_key;
 mod watch;

@@ -20,13 +20,15 @@ use tokio_util::task::TaskTracker;
 use crate::config::ChannelConfig;
 use crate::conversation::event::{self, ReplyTo};
 use crate::dispatch::{self, Job, Read};
+use crate::fanout::Fanout;
 use crate::links::Links;
 use crate::login::{self, Login};
 use crate::metrics::{Metrics, Snapshot};
-use crate::owners::Owners;
+use crate::owners::{Inbox, Owners};
 use crate::readers::Readers;
 use crate::reply::{Asker, Replies};
 use crate::routes::Routes;
+use crate::slot::SlotTask;
 use crate::tickets::Tickets;
 use crate::watch::Watches;
 
@@ -107,7 +109,7 @@ impl ChannelNode {
             teller: TaskTracker::new(),
             stop: CancellationToken::new(),
         });
-        node.start_tasks(inboxes, store, clock);
+        node.start_tasks(inboxes, &store, &clock);
         Ok(node)
     }
 
@@ -193,20 +195,25 @@ impl ChannelNode {
         self.metrics.snapshot()
     }
 
+    /// Devices that watch the presence of others.
+    pub fn watcher_count(&self) -> usize {
+        self.watches.watcher_count()
+    }
+
     /// Who is connected.
     pub fn routes(&self) -> &Routes {
         &self.routes
     }
 
-    fn start_tasks(
-        self: &Arc<Self>,
-        inboxes: Vec<crate::owners::Inbox>,
-        store: Arc<dyn Store>,
-        clock: Arc<dyn Clock>,
-    ) {
+    fn start_tasks(&self, inboxes: Vec<Inbox>, store: &Arc<dyn Store>, clock: &Arc<dyn Clock>) {
         let (watches, stop) = (self.watches.clone(), self.stop.clone());
         self.teller.spawn(async move { watches.run(stop).await });
-        let _ = (inboxes, store, clock);
+        for inbox in inboxes {
+            let fanout = Fanout::new(self.routes.clone(), self.links.clone());
+            let (store, clock) = (store.clone(), clock.clone());
+            let (replies, tickets) = (self.replies.clone(), self.tickets.clone());
+            self.work.spawn(SlotTask::new(store, clock, fanout, replies, tickets).run(inbox));
+        }
     }
 
     fn handle(self: &Arc<Self>, connector: NodeId, message: ToChannel) -> Result<(), LinkError> {

@@ -44,7 +44,11 @@ fn attach(model: &mut Model, user: u8, device: u64, epoch: u64, at: u16) -> Atta
     let was_online = is_online(model, user);
     let present = model.get(&(user, device)).copied();
     if let Some((present, there)) = present.filter(|&(present, _)| present >= epoch) {
-        return AttachOutcome { attached: (present, there) == (epoch, at), displaced: None, came_online: false };
+        return AttachOutcome {
+            attached: (present, there) == (epoch, at),
+            displaced: None,
+            came_online: false,
+        };
     }
     model.insert((user, device), (epoch, at));
     let displaced = present.map(|(epoch, there)| Route { device, epoch, connector: connector(there) });

@@ -14,8 +14,9 @@ use tokio_util::codec::Decoder;
 use crate::pipe::{Ended, Pipe};
 use crate::reconnect::Lost;
 
-/// Most bytes passed to the transport at once. A WebSocket message of this size is within the server's limit.
-const CHUNK: usize = MAX_FRAME_BYTES;
+/// Bytes after which no further frame joins a chunk. A chunk of this size, as one WebSocket message, is within
+/// the server's limit.
+const CHUNK: usize = MAX_FRAME_BYTES / 2;
 /// Bytes waiting to be written above which no further command is taken.
 pub const WRITE_BEHIND: usize = 256 * 1024;
 /// How long an orderly end may take.
@@ -128,7 +129,7 @@ impl Wire {
     fn poll_write(&mut self, context: &mut Context<'_>) -> Poll<Result<(), Ended>> {
         while !self.write.is_empty() {
             std::task::ready!(self.pipe.poll_ready(context))?;
-            let chunk = self.write.split_to(self.write.len().min(CHUNK)).freeze();
+            let chunk = self.write.split_to(whole_frames(&self.write)).freeze();
             self.pipe.start(chunk)?;
             self.unflushed = true;
         }
@@ -150,6 +151,19 @@ impl Wire {
             }
         }
     }
+}
+
+/// The bytes of as many whole frames as fit into a chunk; at least one.
+fn whole_frames(bytes: &[u8]) -> usize {
+    let mut end = 0;
+    while let Some(Ok(header)) = bytes.get(end..end + 4).map(<[u8; 4]>::try_from) {
+        let next = end + 4 + u32::from_be_bytes(header) as usize;
+        if end > 0 && next > CHUNK {
+            break;
+        }
+        end = next;
+    }
+    if end == 0 { bytes.len() } else { end.min(bytes.len()) }
 }
 
 /// What the server sent is not in this protocol. Trying again is harmless behind a backoff, and right where a

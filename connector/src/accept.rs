@@ -27,10 +27,16 @@ const ACCEPT_PAUSE: Duration = Duration::from_millis(100);
 /// Sockets waiting in the kernel; a reconnect storm arrives faster than it is accepted.
 pub const LISTEN_BACKLOG: u32 = 4096;
 
-/// One of the connections that may be held at once; given back when dropped.
+/// One of a counted number of things; given back when dropped.
 pub(crate) struct Place(Arc<AtomicUsize>);
 
 impl Place {
+    /// Counts one more, however many there are.
+    pub fn unbounded(taken: &Arc<AtomicUsize>) -> Place {
+        taken.fetch_add(1, Ordering::Relaxed);
+        Place(taken.clone())
+    }
+
     /// Takes a place, unless all are taken.
     pub fn take(taken: &Arc<AtomicUsize>, max: usize) -> Option<Place> {
         let place = Place(taken.clone());

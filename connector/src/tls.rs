@@ -160,9 +160,13 @@ mod tests {
         let (certificate, key) = write_pair(directory.path(), "a");
         let identity = Identity::from_pem_files(&certificate, &key).unwrap();
         assert_eq!(format!("{identity:?}"), "Identity { certificates: 1, .. }");
-        let config = identity.server_config(Use::Http).unwrap();
-        assert_eq!(config.alpn_protocols, [HTTP_ALPN]);
-        assert_eq!(config.max_early_data_size, 0);
+        for (r#use, alpn) in
+            [(Use::Device, preface::ALPN), (Use::Http, HTTP_ALPN), (Use::Quic, preface::ALPN)]
+        {
+            let config = identity.server_config(r#use).unwrap();
+            assert_eq!(config.alpn_protocols, [alpn]);
+            assert_eq!(config.max_early_data_size, 0, "early data can be replayed");
+        }
     }
 
     #[test]

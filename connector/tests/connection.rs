@@ -6,8 +6,6 @@ use std::time::Duration;
 
 use bytes::{Bytes, BytesMut};
 use cluster::{ChannelLink, ConnectorLink, FixedMembership, LinkError};
-use whimbrel_connector::auth::{AuthConfig, Key, NewClaims, Verifier, mint};
-use whimbrel_connector::{Connector, ConnectorConfig};
 use idgen::{ManualClock, NodeId, NodeType, WorkerNumber};
 use parking_lot::Mutex;
 use protocol::code::Code;
@@ -20,6 +18,8 @@ use protocol::preface::PREFACE;
 use protocol::v1::{self, ClientFrame, ServerFrame, client_frame, server_frame};
 use protocol::{Proto as _, splice};
 use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _, DuplexStream};
+use whimbrel_connector::auth::{AuthConfig, Key, NewClaims, Verifier, mint};
+use whimbrel_connector::{Connector, ConnectorConfig};
 
 const NOW_MS: i64 = 1_800_000_000_000;
 const SECRET: &[u8] = b"0123456789abcdef0123456789abcdef";
@@ -198,7 +198,9 @@ async fn the_older_connection_is_superseded_and_its_end_leaves_the_newer_one() {
     world.channel.push(2, 2, 1);
     let pushed = second.next().await.unwrap();
     assert_eq!(pushed.session_seq, 1);
-    assert!(matches!(pushed.body, Some(server_frame::Body::Message(m)) if m.seq == 2 && m.conversation == "c"));
+    assert!(
+        matches!(pushed.body, Some(server_frame::Body::Message(m)) if m.seq == 2 && m.conversation == "c")
+    );
 }
 
 #[tokio::test(start_paused = true)]
@@ -222,7 +224,9 @@ async fn a_device_that_does_not_read_gets_a_head_and_bounded_memory() {
     assert_eq!(tip, 100);
     assert!((1..20).contains(&last), "{last} messages of 500 bytes in 4 KiB");
     world.channel.push(1, 101, 10);
-    assert!(matches!(device.next().await.unwrap().body, Some(server_frame::Body::Message(m)) if m.seq == 101));
+    assert!(
+        matches!(device.next().await.unwrap().body, Some(server_frame::Body::Message(m)) if m.seq == 101)
+    );
 }
 
 #[tokio::test(start_paused = true)]

@@ -1,5 +1,7 @@
 //! The HTTP port on a real socket.
 
+#![allow(clippy::unwrap_used)]
+
 use axum::Router;
 use axum::routing::{get, post};
 use tokio::io::{AsyncReadExt, AsyncWriteExt};

@@ -1,5 +1,7 @@
 //! TLS on a real socket: the device port, and WebSocket on the HTTP port.
 
+#![allow(clippy::unwrap_used)]
+
 use std::io::ErrorKind;
 use std::sync::Arc;
 use std::time::Duration;
@@ -67,7 +69,7 @@ async fn connect(
 async fn a_client_that_pins_the_certificate_talks_by_every_local_name() {
     let made = Identity::self_signed().unwrap();
     for name in ["localhost", "127.0.0.1", "::1"] {
-        let config = client_config(&[made.certificate_der.clone()], &[preface::ALPN]);
+        let config = client_config(std::slice::from_ref(&made.certificate_der), &[preface::ALPN]);
         let (client, server) = connect(&made, Use::Device, name, config).await;
         let (mut client, mut server) = (client.unwrap(), server.unwrap());
         assert_eq!(server.kind(), TransportKind::Tls);
@@ -84,7 +86,7 @@ async fn a_client_that_pins_the_certificate_talks_by_every_local_name() {
 #[tokio::test]
 async fn a_goodbye_is_a_close_notify_after_the_data() {
     let made = Identity::self_signed().unwrap();
-    let config = client_config(&[made.certificate_der.clone()], &[preface::ALPN]);
+    let config = client_config(std::slice::from_ref(&made.certificate_der), &[preface::ALPN]);
     let (client, server) = connect(&made, Use::Device, "localhost", config).await;
     let (mut client, mut server) = (client.unwrap(), server.unwrap());
     let sent = vec![7; 1_000_000];
@@ -101,7 +103,7 @@ async fn a_goodbye_is_a_close_notify_after_the_data() {
 #[tokio::test]
 async fn websocket_over_tls() {
     let made = Identity::self_signed().unwrap();
-    let config = client_config(&[made.certificate_der.clone()], &[HTTP_ALPN]);
+    let config = client_config(std::slice::from_ref(&made.certificate_der), &[HTTP_ALPN]);
     let (client, server) = connect(&made, Use::Http, "localhost", config).await;
     let (client, server) = (client.unwrap(), server.unwrap());
     let (policy, router) = (UpgradePolicy::default(), Router::new());
@@ -137,7 +139,7 @@ async fn strangers_are_refused() {
     let distrusting = client_config(&[other.certificate_der], &[preface::ALPN]);
     let (client, server) = connect(&made, Use::Device, "localhost", distrusting).await;
     assert!(client.is_err() && server.is_err());
-    let foreign = client_config(&[made.certificate_der.clone()], &[b"h2"]);
+    let foreign = client_config(std::slice::from_ref(&made.certificate_der), &[b"h2"]);
     let (client, server) = connect(&made, Use::Http, "localhost", foreign).await;
     assert!(client.is_err() && server.is_err());
 }

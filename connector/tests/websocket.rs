@@ -1,5 +1,7 @@
 //! WebSocket on a real socket, against an independent client.
 
+#![allow(clippy::unwrap_used, clippy::panic)]
+
 use axum::Router;
 use futures::{SinkExt, StreamExt};
 use protocol::code::Code;

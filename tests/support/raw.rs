@@ -29,7 +29,11 @@ pub struct Raw {
 impl Raw {
     /// A connection on which nothing has been said.
     pub async fn connect(address: SocketAddr) -> Raw {
-        let stream = TcpStream::connect(address).await.expect("the gateway listens");
+        Raw::on(TcpStream::connect(address).await.expect("the gateway listens"))
+    }
+
+    /// A device on a connection that is there.
+    pub fn on(stream: TcpStream) -> Raw {
         stream.set_nodelay(true).unwrap();
         Raw { stream, input: BytesMut::new(), waiting: Vec::new(), next_id: 1 }
     }
@@ -50,6 +54,16 @@ impl Raw {
             Some(Told::Welcome(welcome)) => Ok(welcome),
             Some(Told::GoAway(go_away)) => Err(go_away),
             other => panic!("neither Welcome nor GoAway: {other:?}"),
+        }
+    }
+
+    /// Sends preface and Hello; `None` if the connection ends before there is a Welcome.
+    pub async fn try_hello(&mut self, hello: Hello) -> Option<Welcome> {
+        self.bytes(&PREFACE).await;
+        self.frame(Ask::Hello(hello)).await;
+        match self.next().await?.body {
+            Some(Told::Welcome(welcome)) => Some(welcome),
+            _ => None,
         }
     }
 
@@ -79,31 +93,75 @@ impl Raw {
 
     /// The answer to a request.
     pub async fn answer(&mut self, id: u64) -> Told {
-        let frame = self.find(|frame| frame.re == id).await;
-        frame.body.expect("an answer has a body")
+        self.answer_or_end(id).await.expect("the gateway closed the connection")
+    }
+
+    /// The answer to a request; `None` if the connection ends before.
+    pub async fn answer_or_end(&mut self, id: u64) -> Option<Told> {
+        self.find(|frame| frame.re == id).await?.body
     }
 
     /// The next push of a message.
     pub async fn pushed(&mut self) -> Message {
         let frame = self.find(|frame| matches!(frame.body, Some(Told::Message(_)))).await;
-        match frame.body {
+        match frame.and_then(|frame| frame.body) {
             Some(Told::Message(message)) => message,
-            _ => unreachable!("looked for a message"),
+            _ => panic!("the gateway closed the connection"),
         }
     }
 
-    /// The first frame for which this holds; others are kept.
-    pub async fn find(&mut self, wanted: impl Fn(&ServerFrame) -> bool) -> ServerFrame {
+    /// The first frame for which this holds, others are kept; `None` once the server has closed.
+    pub async fn find(&mut self, wanted: impl Fn(&ServerFrame) -> bool) -> Option<ServerFrame> {
         if let Some(at) = self.waiting.iter().position(&wanted) {
-            return self.waiting.remove(at);
+            return Some(self.waiting.remove(at));
         }
         loop {
-            let frame = self.read().await.expect("the gateway closed the connection");
+            let frame = self.read().await?;
             if wanted(&frame) {
-                return frame;
+                return Some(frame);
             }
             self.waiting.push(frame);
         }
+    }
+
+    /// Reads one range of a conversation.
+    pub async fn sync(&mut self, conversation: &str, from: u64) -> SyncedRange {
+        let range = SyncRange { conversation: conversation.into(), from, backwards: false, limit: 0 };
+        match self.request(Ask::Sync(Sync { ranges: vec![range] })).await {
+            Told::SyncResult(mut result) => result.ranges.remove(0),
+            other => panic!("no SyncResult: {other:?}"),
+        }
+    }
+
+    /// Reads a conversation from a seq to its end.
+    pub async fn sync_all(&mut self, conversation: &str, from: u64) -> Vec<Message> {
+        let (mut messages, mut next) = (Vec::new(), from);
+        loop {
+            let range = self.sync(conversation, next).await;
+            assert_eq!(range.error, None, "{conversation} can be read");
+            messages.extend(range.messages);
+            if !range.has_more {
+                return messages;
+            }
+            assert!(range.last >= next, "no progress from {next}");
+            next = range.last + 1;
+        }
+    }
+
+    /// Makes a group; its id comes back.
+    pub async fn create(&mut self, users: &[&str]) -> String {
+        let new = |user: &&str| NewMember { user: (*user).into(), role: 0, with_history: true };
+        let create = CreateConversation {
+            client_msg_id: fresh_id().to_vec().into(),
+            title: "room".into(),
+            members: users.iter().map(new).collect(),
+        };
+        acked(self.request(Ask::CreateConversation(create)).await).conversation
+    }
+
+    /// Sends a message and waits until it is stored.
+    pub async fn send(&mut self, send: Send) -> SendAck {
+        acked(self.request(Ask::Send(send)).await)
     }
 
     /// The next frame; `None` once the server has closed.

@@ -1,6 +1,7 @@
 // The page: sign-in, the list, the open conversation, and what keys and buttons do.
 
-import { Client, SUPERSEDED, TOKEN_EXPIRED, unread } from './client.js';
+import { Client, SUPERSEDED, TOKEN_EXPIRED } from './client.js';
+import { unread } from './conversation.js';
 import { arrange, conversationRow, element, messageElements, paintAvatar } from './view.js';
 
 const TOKEN = 'whimbrel.token';
@@ -124,7 +125,11 @@ function listen(to) {
   const on = (name, act) => to.addEventListener(name, (event) => to === client && act(event.detail));
   on('state', connectionChanged);
   for (const name of ['ready', 'conversations', 'presence', 'cursor', 'pending']) on(name, draw);
-  on('messages', ({ conversation, older }) => conversation === open && (older ? drawOlder() : draw()));
+  on('messages', ({ conversation, joined, older }) => {
+    for (const { sender } of older ? [] : joined) typists.delete(`${conversation.id}\n${sender}`);
+    if (conversation === open && older) drawOlder();
+    else draw();
+  });
   on('typing', ({ conversation, user, type }) => type === 'typing' && showTyping(conversation, user));
 }
 

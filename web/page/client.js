@@ -3,9 +3,8 @@
 // Events: `conversations` (the list changed), `messages` {conversation, joined, older}, `pending` {conversation},
 // `presence`, `cursor` {conversation}, `typing` {conversation, user}, and the link's `state` and `ready`.
 
+import { directId, newConversation } from './conversation.js';
 import { Link } from './link.js';
-import { Log } from './log.js';
-import { Outbox } from './outbox.js';
 
 export { SUPERSEDED, TOKEN_EXPIRED } from './link.js';
 
@@ -16,7 +15,9 @@ const MAX_LIST_PAGES = 20;
 const MAX_WATCHED = 16;
 const REFRESH_AUTH_BEFORE_MS = 60_000;
 const SYNC_RETRY_MAX_MS = 30_000;
-const KIND = { REPLY: 1, EDIT: 2, RECALL: 3 };
+const LIST_RETRY_MS = 2000;
+/** Reloads of the list that events ask for are this far apart. */
+const LIST_PAUSE_MS = 300;
 const DIRECT = 1;
 
 const utf8 = new TextEncoder();
@@ -109,8 +110,7 @@ export class Client extends EventTarget {
   markRead(conversation) {
     const read = conversation.log.last;
     if (!conversation.log.loaded || read <= conversation.read) return;
-    if (!this.link.send({ mark: { conversation: conversation.id, read, delivered: read } })) return;
-    this.#seen(conversation, read);
+    if (this.#mark(conversation, read)) this.#seen(conversation, read);
   }
 
   typing(conversation) {
@@ -197,9 +197,10 @@ export class Client extends EventTarget {
 
   #head({ conversation: id, tip }) {
     const conversation = this.#conversation(id);
+    const news = tip > conversation.log.tip;
     conversation.log.raise(tip);
-    if (conversation.wantsLog) this.#fill(conversation);
-    this.#loadList();
+    this.#fill(conversation);
+    if (news || !conversation.listed) this.#loadList();
   }
 
   #cursor({ conversation: id, user, read, delivered }) {
@@ -253,7 +254,8 @@ export class Client extends EventTarget {
   #syncLater(conversation) {
     conversation.syncFailures += 1;
     const bound = Math.min(SYNC_RETRY_MAX_MS, 500 * 2 ** Math.min(conversation.syncFailures, 10));
-    setTimeout(() => this.#fill(conversation), bound / 2 + Math.random() * bound);
+    const again = () => (conversation.log.loaded ? this.#fill(conversation) : this.open(conversation));
+    setTimeout(() => this.link.state === 'ready' && again(), bound / 2 + Math.random() * bound);
   }
 
   async #readBack(conversation, from) {
@@ -268,7 +270,8 @@ export class Client extends EventTarget {
       else this.#joined(conversation, log.prepend(answer, from), true);
     });
     conversation.loadingOlder = false;
-    this.#fill(conversation);
+    if (conversation.log.loaded) this.#fill(conversation);
+    else this.#syncLater(conversation);
   }
 
   #joined(conversation, joined, older = false) {
@@ -310,6 +313,7 @@ export class Client extends EventTarget {
     for (let pages = 0; pages < MAX_LIST_PAGES; pages++) {
       const body = { list_conversations: { page, limit: PAGE_CONVERSATIONS } };
       const answer = (await this.#ask(body, (frame) => frame))?.conversations;
+      if (!answer) setTimeout(() => this.link.state === 'ready' && this.#loadList(), LIST_RETRY_MS);
       for (const summary of answer?.conversations ?? []) this.#summary(summary);
       page = answer?.next_page ?? empty;
       if (!page.length) break;
@@ -319,7 +323,7 @@ export class Client extends EventTarget {
     this.watch();
     if (this.#listAgain) {
       this.#listAgain = false;
-      setTimeout(() => this.#loadList(), 300);
+      setTimeout(() => this.#loadList(), LIST_PAUSE_MS);
     }
   }
 
@@ -331,6 +335,7 @@ export class Client extends EventTarget {
     conversation.log.raise(summary.tip);
     const seen = summary.tip - summary.unread;
     if (summary.read > conversation.read) conversation.read = summary.read;
+    else if (summary.read < conversation.read) this.#mark(conversation, conversation.read);
     if (seen > conversation.seen) conversation.seen = seen;
     const last = summary.last_message;
     if (last && last.seq > (conversation.lastMessage?.seq ?? 0n)) this.#latest(conversation, last);
@@ -341,10 +346,7 @@ export class Client extends EventTarget {
   #conversation(id) {
     let conversation = this.conversations.get(id);
     if (!conversation) {
-      const peer = directPeer(id, this.me);
-      conversation = { id, peer, title: '', listed: false, exists: false, active: true, activeAt: 0n };
-      Object.assign(conversation, { log: new Log(), outbox: new Outbox(), refused: [], members: undefined });
-      Object.assign(conversation, { read: 0n, seen: 0n, syncFailures: 0, syncing: false, loadingOlder: false });
+      conversation = newConversation(id, this.me);
       this.conversations.set(id, conversation);
     }
     return conversation;
@@ -355,6 +357,10 @@ export class Client extends EventTarget {
     conversation.log.raise(message.seq);
     if (message.at_ms > conversation.activeAt) conversation.activeAt = message.at_ms;
     this.#emit('conversations');
+  }
+
+  #mark(conversation, read) {
+    return this.link.send({ mark: { conversation: conversation.id, read, delivered: read } });
   }
 
   #seen(conversation, seq) {
@@ -425,42 +431,6 @@ export class Client extends EventTarget {
   #emit(name, detail) {
     this.dispatchEvent(new CustomEvent(name, { detail }));
   }
-}
-
-/** tip - max(read, own last send), as the server counts. */
-export function unread(conversation) {
-  const count = conversation.log.tip - conversation.seen;
-  return count > 0n ? Number(count) : 0;
-}
-
-/** Messages to show: without hidden ones, edits and recalls applied to what they refer to. */
-export function visible(messages) {
-  const changes = new Map();
-  for (const message of messages) {
-    const { kind, seq } = message.relation ?? {};
-    if (kind === KIND.EDIT || kind === KIND.RECALL) changes.set(`${message.sender} ${seq}`, message);
-  }
-  const isChange = (message) => [KIND.EDIT, KIND.RECALL].includes(message.relation?.kind);
-  const shown = messages.filter((message) => !message.hidden && !isChange(message));
-  return shown.map((message) => {
-    const change = changes.get(`${message.sender} ${message.seq}`);
-    if (!change) return message;
-    if (change.relation.kind === KIND.RECALL) return { ...message, recalled: true };
-    return { ...message, content: change.content, edited: true };
-  });
-}
-
-/** The id of the direct conversation of two users: the one that is smaller by bytes first. */
-export function directId(one, other) {
-  const [a, b] = [utf8.encode(one), utf8.encode(other)];
-  const at = a.findIndex((byte, i) => byte !== b[i]);
-  const smaller = at < 0 ? true : b[at] === undefined ? false : a[at] < b[at];
-  return smaller ? `d:${one}~${other}` : `d:${other}~${one}`;
-}
-
-function directPeer(id, me) {
-  const users = id.startsWith('d:') ? id.slice(2).split('~') : [];
-  return users.length === 2 && users.includes(me) ? users.find((user) => user !== me) : undefined;
 }
 
 function randomId() {

@@ -14,6 +14,7 @@ const STABLE_MS = 10_000;
 const CONNECT_TIMEOUT_MS = 15_000;
 const REQUEST_TIMEOUT_MS = 20_000;
 const PONG_TIMEOUT_MS = 10_000;
+const GO_AWAY_GRACE_MS = 3000;
 /** Pushes are acknowledged together: after this long or this many. */
 const ACK_DELAY_MS = 200;
 const ACK_EVERY = 16;
@@ -161,7 +162,7 @@ export class Link extends EventTarget {
   #handle(frame) {
     if (frame.session_seq > 0n && !this.#isNew(frame.session_seq)) return;
     if (frame.welcome) this.#welcome(frame.welcome);
-    else if (frame.go_away) this.#goAway = frame.go_away;
+    else if (frame.go_away) this.#leave(frame.go_away);
     else if (frame.tune) this.#tune(frame.tune.heartbeat_ms);
     else if (frame.re > 0n) this.#settle(frame.re, frame);
     else this.#emit('push', frame);
@@ -191,6 +192,12 @@ export class Link extends EventTarget {
     this.#emit('ready', { welcome, resumed });
   }
 
+  // The server closes next; where it does not, this side does.
+  #leave(goAway) {
+    this.#goAway = goAway;
+    this.#after(GO_AWAY_GRACE_MS, () => this.#drop(goAway.reason));
+  }
+
   #tune(heartbeatMs) {
     if (heartbeatMs > 0) this.heartbeatMs = heartbeatMs;
   }
@@ -207,7 +214,6 @@ export class Link extends EventTarget {
   // ---- the end of a connection ----------------------------------------------------------------------------
 
   #drop(reason) {
-    this.#socket?.close();
     this.#closed(1006, reason);
   }
 

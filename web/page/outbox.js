@@ -48,7 +48,8 @@ export class Outbox {
   /** It may succeed later, or may already have: keep it and retry after `waitMs` with jitter. */
   postponed(item, now, waitMs, random = Math.random) {
     item.inFlight = false;
-    this.failures = Math.min(this.failures + 1, 7);
+    // Sends that fail together are one failure.
+    if (now >= this.pausedUntil) this.failures = Math.min(this.failures + 1, 6);
     const wait = Math.max(waitMs, random() * 250 * 2 ** this.failures);
     this.pausedUntil = Math.max(this.pausedUntil, now + wait);
   }

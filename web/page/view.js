@@ -1,6 +1,6 @@
 // Conversations and messages as elements. Text enters the page through textContent only.
 
-import { unread, visible } from './client.js';
+import { unread, visible } from './conversation.js';
 
 const GROUP_MS = 5 * 60_000;
 const HUES = 8;
@@ -30,8 +30,8 @@ export function arrange(parent, children) {
 
 /** Shows a name's initials in a colour of its own. */
 export function paintAvatar(avatar, name, online = false) {
-  let hash = 0;
-  for (const char of name) hash = (hash * 31 + char.codePointAt(0)) % 997;
+  let hash = 7;
+  for (const char of name) hash = (hash * 33 + char.codePointAt(0)) % 65_521;
   avatar.className = `avatar hue-${hash % HUES}${online ? ' online' : ''}`;
   const words = name.split(/[\s_.-]+/u).filter(Boolean);
   avatar.textContent = [...(words.length > 1 ? [words[0], words.at(-1)] : words)].map((w) => [...w][0]).join('').toUpperCase();
@@ -94,6 +94,7 @@ export function messageElements(client, conversation, cache, retry) {
 }
 
 function pending(client, { outbox, refused, log }) {
+  if (outbox.items.length + refused.length === 0) return [];
   const stored = new Set(log.messages.filter((m) => m.sender === client.me).map((m) => String(m.client_msg_id)));
   const waiting = outbox.items.filter((item) => !stored.has(String(item.client_msg_id)));
   return [...refused, ...waiting].map((item) => ({ ...item, item, local: true }));

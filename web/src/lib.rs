@@ -7,6 +7,7 @@
 //! | `page/log.js` | what is known of one conversation: ordered, without gap or repeat |
 //! | `page/outbox.js` | sends not yet acknowledged, in order |
 //! | `page/link.js` | one connection after another: login, heartbeats, acks, reconnects |
+//! | `page/conversation.js` | one conversation: its state, its id, what is shown of it |
 //! | `page/client.js` | conversations on top of a link |
 //! | `page/view.js` | conversations and messages as elements |
 //! | `page/app.js` | sign-in, the open conversation, what keys and buttons do |
@@ -25,7 +26,7 @@ const CSS: &str = "text/css; charset=utf-8";
 const JAVASCRIPT: &str = "text/javascript; charset=utf-8";
 
 /// Path, content type and text of every file of the page.
-const FILES: [(&str, &str, &str); 10] = [
+const FILES: [(&str, &str, &str); 11] = [
     ("/", HTML, include_str!("../page/index.html")),
     ("/style.css", CSS, include_str!("../page/style.css")),
     ("/schema.js", JAVASCRIPT, include_str!("../page/schema.js")),
@@ -34,6 +35,7 @@ const FILES: [(&str, &str, &str); 10] = [
     ("/outbox.js", JAVASCRIPT, include_str!("../page/outbox.js")),
     ("/link.js", JAVASCRIPT, include_str!("../page/link.js")),
     ("/client.js", JAVASCRIPT, include_str!("../page/client.js")),
+    ("/conversation.js", JAVASCRIPT, include_str!("../page/conversation.js")),
     ("/view.js", JAVASCRIPT, include_str!("../page/view.js")),
     ("/app.js", JAVASCRIPT, include_str!("../page/app.js")),
 ];

@@ -75,7 +75,12 @@ impl Conversation {
         }
     }
 
-    fn creation(&self, to: ReplyTo, user: String, create: v1::CreateConversation) -> Result<Pending, Refused> {
+    fn creation(
+        &self,
+        to: ReplyTo,
+        user: String,
+        create: v1::CreateConversation,
+    ) -> Result<Pending, Refused> {
         let bytes = MAX_ENTRY_OVERHEAD_BYTES + create.members.len() * MEMBER_BYTES;
         let id = match to.device() {
             None => None,

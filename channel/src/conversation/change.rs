@@ -50,7 +50,10 @@ impl Conversation {
         }
         let me = batch.changes.active(&self.members, &user).ok_or_else(not_found)?;
         if self.is_direct() {
-            return Err(Refused::new(Code::NOT_ALLOWED, "the members of a direct conversation do not change"));
+            return Err(Refused::new(
+                Code::NOT_ALLOWED,
+                "the members of a direct conversation do not change",
+            ));
         }
         allowed(me.role, &user, &change)?;
         let is_member = |user: &str| batch.changes.active(&self.members, user).is_some();
@@ -61,7 +64,10 @@ impl Conversation {
             return Err(invalid("nothing is left to change"));
         }
         if !batch.changes.has_room(added.len(), removed.len()) {
-            return Err(Refused::new(Code::TOO_MANY, format!("a conversation has at most {MAX_MEMBERS} members")));
+            return Err(Refused::new(
+                Code::TOO_MANY,
+                format!("a conversation has at most {MAX_MEMBERS} members"),
+            ));
         }
         let changed = MembersChanged { added, removed, created: None };
         Ok(self.append_change(to, user, id, change.client_msg_id, changed, batch))

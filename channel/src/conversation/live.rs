@@ -120,7 +120,11 @@ impl Conversation {
 
     fn acknowledge_unstored(&self, to: ReplyTo, at_ms: i64, client_msg_id: Bytes, actions: &mut Vec<Action>) {
         let conversation = self.key.conversation.to_string();
-        reply(actions, to, Reply::SendAck(SendAck { conversation, seq: 0, at_ms, duplicate: false, client_msg_id }));
+        reply(
+            actions,
+            to,
+            Reply::SendAck(SendAck { conversation, seq: 0, at_ms, duplicate: false, client_msg_id }),
+        );
     }
 }
 

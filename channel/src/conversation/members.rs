@@ -136,7 +136,8 @@ mod tests {
 
     #[test]
     fn a_leaver_sees_the_entry_and_a_refused_batch_leaves_no_trace() {
-        let base = Members::new(vec![MemberRow::join("a", Role::Owner, 1), MemberRow::join("b", Role::Member, 1)]);
+        let base =
+            Members::new(vec![MemberRow::join("a", Role::Owner, 1), MemberRow::join("b", Role::Member, 1)]);
         let mut changes = base.changes();
         let audience = changes.apply(&base, 7, &[("c", Role::Member, 7)], &["b".to_owned()]);
         let names = |users: &Users| users.iter().map(|user| user.to_string()).collect::<Vec<_>>();

@@ -47,8 +47,8 @@ use self::batch::Batch;
 use self::event::{Event, ReplyTo};
 use self::members::Members;
 pub use self::members::Users;
-pub use self::queue::{MAX_PENDING, MAX_PENDING_BYTES};
 use self::queue::Queue;
+pub use self::queue::{MAX_PENDING, MAX_PENDING_BYTES};
 pub use self::sender::MAX_SENDERS;
 use self::sender::Senders;
 

@@ -61,8 +61,7 @@ impl Senders {
         let mut load = false;
         let sender = self.devices.entry(asker.device).or_insert_with(|| {
             load = !is_new;
-            let state =
-                if is_new { State::Ready(Ring::default()) } else { State::Loading(VecDeque::new()) };
+            let state = if is_new { State::Ready(Ring::default()) } else { State::Loading(VecDeque::new()) };
             Sender { epoch: asker.epoch, used, state }
         });
         sender.used = used;

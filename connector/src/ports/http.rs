@@ -5,11 +5,12 @@ use std::sync::Arc;
 
 use axum::Router;
 use tokio::net::TcpListener;
-use tokio_rustls::TlsAcceptor;
+use tokio_rustls::rustls::ServerConfig;
 
 use crate::accept::Place;
 use crate::connector::Connector;
 use crate::http::accept_http;
+use crate::tls;
 use crate::transport::Transport;
 use crate::websocket::WebSocket;
 use crate::websocket::upgrade::UpgradePolicy;
@@ -20,7 +21,7 @@ pub struct HttpPort {
     /// Everything that is not a WebSocket of ours.
     pub router: Router,
     /// Plain HTTP without it.
-    pub tls: Option<TlsAcceptor>,
+    pub tls: Option<Arc<ServerConfig>>,
 }
 
 impl Connector {
@@ -31,18 +32,12 @@ impl Connector {
             let port = port.clone();
             // Boxed: the branches of a login are much larger than what the task keeps.
             Box::pin(async move {
-                match &port.tls {
-                    None => connector.serve_request(stream, remote, place, &port).await,
-                    Some(tls) => {
-                        let wait = connector.core.config.hello_timeout;
-                        match tokio::time::timeout(wait, tls.accept(stream)).await {
-                            Ok(Ok(stream)) => {
-                                connector.serve_request(Box::new(stream), remote, place, &port).await;
-                            }
-                            Ok(Err(error)) => tracing::debug!(%error, "TLS handshake failed"),
-                            Err(_) => tracing::debug!("TLS handshake timed out"),
-                        }
-                    }
+                let Some(tls) = port.tls.clone() else {
+                    return connector.serve_request(stream, remote, place, &port).await;
+                };
+                match tls::accept(tls, stream, connector.core.config.hello_timeout).await {
+                    Ok(stream) => connector.serve_request(stream, remote, place, &port).await,
+                    Err(error) => tracing::debug!(%error, "TLS handshake failed"),
                 }
             })
         });

@@ -5,15 +5,16 @@ use std::sync::Arc;
 
 use protocol::code::Code;
 use tokio::net::{TcpListener, TcpStream};
-use tokio_rustls::TlsAcceptor;
+use tokio_rustls::rustls::ServerConfig;
 
 use crate::accept::Place;
 use crate::connector::Connector;
 use crate::peek::{self, FirstByte};
+use crate::tls;
 
 impl Connector {
     /// Serves devices on `listener`: TLS where `tls` is given, plain frames where `plain` allows them.
-    pub fn serve_tcp(self: &Arc<Self>, listener: TcpListener, tls: Option<TlsAcceptor>, plain: bool) {
+    pub fn serve_tcp(self: &Arc<Self>, listener: TcpListener, tls: Option<Arc<ServerConfig>>, plain: bool) {
         self.accept_tcp(listener, move |connector, stream, remote, place| {
             let tls = tls.clone();
             // Boxed: the branches of a login are much larger than what the task keeps.
@@ -26,7 +27,7 @@ impl Connector {
         stream: TcpStream,
         remote: SocketAddr,
         place: Place,
-        tls: Option<TlsAcceptor>,
+        tls: Option<Arc<ServerConfig>>,
         plain: bool,
     ) {
         let wait = self.core.config.hello_timeout;
@@ -36,10 +37,9 @@ impl Connector {
         match (first, tls) {
             (None, _) => {}
             (Some(FirstByte::Http), _) => peek::refuse_http(stream).await,
-            (Some(FirstByte::Tls), Some(tls)) => match tokio::time::timeout(wait, tls.accept(stream)).await {
-                Ok(Ok(stream)) => self.log_in(Box::new(stream), remote, place).await,
-                Ok(Err(error)) => tracing::debug!(%error, "TLS handshake failed"),
-                Err(_) => tracing::debug!("TLS handshake timed out"),
+            (Some(FirstByte::Tls), Some(tls)) => match tls::accept(tls, stream, wait).await {
+                Ok(stream) => self.log_in(stream, remote, place).await,
+                Err(error) => tracing::debug!(%error, "TLS handshake failed"),
             },
             (Some(FirstByte::Preface), _) if plain => self.log_in(stream, remote, place).await,
             (Some(_), _) => self.refuse_with(stream, Code::BAD_PREFACE).await,

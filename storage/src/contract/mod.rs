@@ -1,1 +1,86 @@
-//! The suite.
+//! The suite that every backend passes: what [`Log`](crate::Log) and [`Directory`](crate::Directory) promise, one
+//! case for each promise. A backend's test hands it a way to make stores and calls [`run`].
+//!
+//! | file | noun |
+//! |---|---|
+//! | `fixture` | a backend as the suite sees it, and short ways to say things to it |
+//! | `append` | contract 1 to 5 of the log: conditions, fencing, what goes with an append |
+//! | `read` | contract 6: ranges, limits, no hole, nothing past the tip |
+//! | `directory` | devices, users, members, cursors |
+#![expect(
+    clippy::unwrap_used,
+    clippy::panic,
+    clippy::missing_panics_doc,
+    reason = "a case fails by panicking, as tests do"
+)]
+
+mod append;
+mod directory;
+mod fixture;
+mod read;
+
+use futures::future::BoxFuture;
+
+pub use fixture::Fixture;
+
+/// One promise, held against a store nobody has written to.
+#[derive(Clone, Copy)]
+pub struct Case {
+    pub name: &'static str,
+    pub run: for<'a> fn(&'a dyn Fixture) -> BoxFuture<'a, ()>,
+}
+
+macro_rules! cases {
+    ($($module:ident: $($case:ident),+ $(,)?);+ $(;)?) => {
+        /// Every case.
+        pub const CASES: &[Case] = &[$($(Case {
+            name: concat!(stringify!($module), "::", stringify!($case)),
+            run: |fixture| Box::pin($module::$case(fixture)),
+        }),+),+];
+    };
+}
+
+cases! {
+    append:
+        numbers_entries_from_one,
+        is_refused_at_another_tip,
+        is_refused_under_another_epoch,
+        an_open_fences_whoever_held_the_log,
+        an_open_settles_what_was_underway,
+        one_of_many_at_the_same_tip_wins,
+        an_empty_append_is_refused,
+        carries_slots,
+        slots_are_rewritten_in_turn,
+        carries_members_and_info,
+        nothing_of_a_refused_append_is_stored,
+        raises_the_senders_sent_cursor,
+        all_of_it_outlasts_a_reopen,
+        epochs_rise_over_a_reopen,
+        same_names_in_two_tenants_never_mix;
+    read:
+        an_unknown_log_is_empty,
+        forwards_and_backwards,
+        is_bounded_by_entries_and_bytes,
+        the_first_entry_comes_whatever_its_size,
+        never_passes_the_tip_while_appends_run,
+        neighbours_do_not_show;
+    directory:
+        a_device_keeps_its_id,
+        one_of_many_candidates_wins,
+        a_candidate_is_never_shared,
+        the_last_device_of_a_worker,
+        users_are_stored_and_replaced,
+        cursors_only_rise_in_any_order,
+        cursors_come_in_the_order_asked,
+        memberships_by_latest_activity,
+        members_in_pages;
+}
+
+/// Runs every case on a fresh fixture and returns how many there were. `begin` is told each name.
+pub async fn run<F: Fixture>(mut fresh: impl FnMut() -> F, mut begin: impl FnMut(&str)) -> usize {
+    for case in CASES {
+        begin(case.name);
+        (case.run)(&fresh()).await;
+    }
+    CASES.len()
+}

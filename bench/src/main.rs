@@ -1,0 +1,51 @@
+//! Load tests of a Whimbrel gateway. `cargo run --release -p bench -- help` lists the verbs.
+//!
+//! | file | noun |
+//! |---|---|
+//! | `server` | the gateway under test: a process of its own, on a configuration and data of its own |
+//! | `token` | tokens for its devices |
+//! | `wire` | one device's connection, as lean as a load generator needs it |
+//! | `process` | what the operating system says about a process |
+//! | `latency` | a histogram of durations |
+//! | `idle`, `chat` | the verbs |
+#![allow(clippy::print_stdout, reason = "a command line tool prints")]
+
+mod chat;
+mod idle;
+mod latency;
+mod process;
+mod server;
+mod token;
+mod wire;
+
+use clap::{Parser, Subcommand};
+
+/// Load tests of a Whimbrel gateway.
+///
+/// Every verb starts a gateway of its own (the release binary beside this one) on loopback with an empty embedded
+/// store, loads it, prints what it measured and stops it. Build first: cargo build --release --workspace
+#[derive(Parser)]
+#[command(version, about, long_about)]
+struct Args {
+    #[command(subcommand)]
+    verb: Verb,
+}
+
+#[derive(Subcommand)]
+enum Verb {
+    /// Hold idle connections and report the gateway's memory for each.
+    Idle(idle::Idle),
+    /// Pairs of devices exchange messages in a closed loop; report rate and latency of ack and delivery.
+    Chat(chat::Chat),
+}
+
+fn main() -> anyhow::Result<()> {
+    let args = Args::parse();
+    let runtime = tokio::runtime::Builder::new_multi_thread().enable_all().build()?;
+    runtime.block_on(async {
+        match args.verb {
+            Verb::Idle(idle) => idle.run().await,
+            Verb::Chat(chat) => chat.run().await,
+        }
+    })
+}

@@ -1,0 +1,60 @@
+//! One frame for many users: their routes, grouped into one push per connector.
+
+use std::sync::Arc;
+
+use idgen::NodeId;
+use protocol::node::v1::{Push as ConnectorPush, Target, ToConnector, to_connector};
+use storage::ConversationKey;
+
+use crate::conversation::action::{Except, Push};
+use crate::links::Links;
+use crate::routes::{Route, Routes};
+
+/// Sends pushes. Of one task: it keeps its grouping table between pushes.
+pub struct Fanout {
+    routes: Arc<Routes>,
+    links: Arc<Links>,
+    groups: Vec<Group>,
+}
+
+struct Group {
+    connector: NodeId,
+    targets: Vec<Target>,
+}
+
+impl Fanout {
+    pub fn new(routes: Arc<Routes>, links: Arc<Links>) -> Fanout {
+        Fanout { routes, links, groups: Vec::new() }
+    }
+
+    /// Sends a push to every route of its users. Per receiver it costs a look-up and a target; the frame is shared.
+    pub fn push(&mut self, key: &ConversationKey, push: Push) {
+        let (device, user) = match &push.except {
+            Except::Nobody => (0, ""),
+            Except::Device(device) => (*device, ""),
+            Except::User(user) => (0, user.as_str()),
+        };
+        let groups = &mut self.groups;
+        for receiver in push.users.iter().filter(|receiver| &***receiver != user) {
+            self.routes.for_each(&key.tenant, receiver, |route| {
+                if route.device != device {
+                    add(groups, route);
+                }
+            });
+        }
+        for Group { connector, targets } in groups.drain(..) {
+            let conversation = key.conversation.to_string();
+            let push = ConnectorPush { targets, frame: push.frame.clone(), conversation, seq: push.seq };
+            self.links.deliver(connector, ToConnector { body: Some(to_connector::Body::Push(push)) });
+        }
+    }
+}
+
+/// Connectors are few, so a list is searched faster than a map.
+fn add(groups: &mut Vec<Group>, route: &Route) {
+    let target = Target { device_id: route.device, epoch: route.epoch };
+    match groups.iter_mut().find(|group| group.connector == route.connector) {
+        Some(group) => group.targets.push(target),
+        None => groups.push(Group { connector: route.connector, targets: vec![target] }),
+    }
+}

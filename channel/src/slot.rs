@@ -1,0 +1,266 @@
+//! The task that holds the conversations of some slots and performs what they want done.
+//!
+//! One conversation's events are handled one after the other; what takes time (opening, appending, reading a
+//! sender's ring, raising cursors) runs beside each other for all of them and comes back as events.
+
+use std::sync::Arc;
+
+use futures::future::BoxFuture;
+use futures::stream::{FuturesUnordered, StreamExt};
+use idgen::Clock;
+use protocol::check::Refused;
+use protocol::code::Code;
+use protocol::names;
+use storage::log::Opened;
+use storage::{ConversationKey, Store, StoreError};
+
+use crate::conversation::Conversation;
+use crate::conversation::action::Action;
+use crate::conversation::event::{Body, Event, ReplyTo, Request};
+use crate::fanout::Fanout;
+use crate::owners::{Asked, Inbox};
+use crate::reply::{Replies, refused_by_store};
+use crate::slot_cache::{Cache, MAX_WAITING, State};
+use crate::tickets::Tickets;
+
+/// Store operations of one task that run at once. Past it the task takes no more requests, so its inbox fills and
+/// further ones are refused with OVERLOADED.
+pub const MAX_RUNNING: usize = 1_024;
+
+/// One slot task.
+pub struct SlotTask {
+    store: Arc<dyn Store>,
+    clock: Arc<dyn Clock>,
+    fanout: Fanout,
+    replies: Replies,
+    tickets: Arc<Tickets>,
+    cache: Cache,
+    running: FuturesUnordered<BoxFuture<'static, Done>>,
+    /// Empty between events; kept for its memory.
+    actions: Vec<Action>,
+}
+
+/// A store operation has come back to the conversation with this key and life.
+struct Done {
+    key: ConversationKey,
+    life: u64,
+    what: What,
+}
+
+enum What {
+    Opened(Result<Found, StoreError>),
+    Event(Event),
+}
+
+/// What is behind a key.
+enum Found {
+    Log(Opened),
+    /// An empty log, which was not taken over: nobody pays a write for asking after what is not there.
+    Nothing,
+}
+
+impl SlotTask {
+    pub fn new(
+        store: Arc<dyn Store>,
+        clock: Arc<dyn Clock>,
+        fanout: Fanout,
+        replies: Replies,
+        tickets: Arc<Tickets>,
+    ) -> SlotTask {
+        SlotTask {
+            store,
+            clock,
+            fanout,
+            replies,
+            tickets,
+            cache: Cache::default(),
+            running: FuturesUnordered::new(),
+            actions: Vec::new(),
+        }
+    }
+
+    /// Serves the inbox until it ends, then finishes what is on its way.
+    pub async fn run(mut self, mut inbox: Inbox) {
+        loop {
+            tokio::select! {
+                biased;
+                // What comes back makes room for what comes in.
+                Some(done) = self.running.next() => self.done(done),
+                asked = inbox.recv(), if self.running.len() < MAX_RUNNING => match asked {
+                    Some(asked) => self.asked(asked),
+                    None => break,
+                },
+            }
+        }
+        while let Some(done) = self.running.next().await {
+            self.done(done);
+        }
+    }
+
+    fn asked(&mut self, asked: Asked) {
+        let Asked { key, request } = asked;
+        match self.cache.get(&key).map(|held| (held.life, &mut held.state)) {
+            Some((life, State::Open(_))) => self.handle(&key, life, Event::Request(request)),
+            Some((_, State::Opening(waiting))) if waiting.len() < MAX_WAITING => waiting.push(request),
+            Some((_, State::Opening(_))) => self.refuse(request.to, Code::OVERLOADED),
+            None => self.open(key, request),
+        }
+    }
+
+    fn open(&mut self, key: ConversationKey, first: Request) {
+        let takes = may_create(&key, &first);
+        match self.cache.begin(key.clone(), first) {
+            Ok(life) => self.find(key, life, takes),
+            Err(first) => self.refuse(first.to, Code::OVERLOADED),
+        }
+    }
+
+    /// Opens a log; an empty one only if it is to be written.
+    fn find(&mut self, key: ConversationKey, life: u64, takes_empty: bool) {
+        let store = self.store.clone();
+        self.running.push(Box::pin(async move {
+            let found = match takes_empty {
+                true => store.open(&key).await.map(Found::Log),
+                false => match store.tip(&key).await {
+                    Ok(0) => Ok(Found::Nothing),
+                    Ok(_) => store.open(&key).await.map(Found::Log),
+                    Err(error) => Err(error),
+                },
+            };
+            Done { key, life, what: What::Opened(found) }
+        }));
+    }
+
+    fn done(&mut self, done: Done) {
+        let Done { key, life, what } = done;
+        match what {
+            What::Event(event) => self.handle(&key, life, event),
+            What::Opened(found) => self.found(key, life, found),
+        }
+    }
+
+    fn found(&mut self, key: ConversationKey, life: u64, found: Result<Found, StoreError>) {
+        let Some(held) = self.cache.alive(&key, life) else { return };
+        let State::Opening(waiting) = &mut held.state else { return };
+        match found {
+            Ok(Found::Log(opened)) => {
+                let waiting = std::mem::take(waiting);
+                held.state = State::Open(Box::new(Conversation::new(key.clone(), opened)));
+                for request in waiting {
+                    self.handle(&key, life, Event::Request(request));
+                }
+            }
+            // Somebody who came meanwhile may want to create it.
+            Ok(Found::Nothing) if waiting.iter().any(|request| may_create(&key, request)) => {
+                self.find(key, life, true);
+            }
+            Ok(Found::Nothing) => {
+                let waiting = std::mem::take(waiting);
+                let absent =
+                    Opened { epoch: 0, tip: 0, last_batch: [0; 16], info: None, members: Vec::new() };
+                held.state = State::Open(Box::new(Conversation::new(key.clone(), absent)));
+                self.answer_absent(&key, life, waiting);
+            }
+            Err(error) => {
+                let waiting = std::mem::take(waiting);
+                self.cache.remove(&key);
+                let refused = refused_by_store(error);
+                waiting.into_iter().for_each(|request| self.refuse(request.to, refused.clone()));
+            }
+        }
+    }
+
+    /// The same core says the same NOT_FOUND here as where the user is not a member.
+    fn answer_absent(&mut self, key: &ConversationKey, life: u64, waiting: Vec<Request>) {
+        let Some(held) = self.cache.remove(key) else { return };
+        let State::Open(mut absent) = held.state else { return };
+        let now = self.clock.unix_millis();
+        let mut actions = std::mem::take(&mut self.actions);
+        for request in waiting {
+            absent.handle(Event::Request(request), now, &mut actions);
+        }
+        debug_assert!(absent.is_idle(), "nothing here creates the conversation");
+        actions.drain(..).for_each(|action| self.perform(key, life, action));
+        self.actions = actions;
+    }
+
+    fn handle(&mut self, key: &ConversationKey, life: u64, event: Event) {
+        let Some(State::Open(conversation)) = self.cache.alive(key, life).map(|held| &mut held.state) else {
+            return self.orphan(event);
+        };
+        let mut actions = std::mem::take(&mut self.actions);
+        conversation.handle(event, self.clock.unix_millis(), &mut actions);
+        let forget = conversation.is_absent() && conversation.is_idle();
+        for action in actions.drain(..) {
+            self.perform(key, life, action);
+        }
+        self.actions = actions;
+        if forget {
+            self.cache.remove(key);
+        }
+    }
+
+    /// What comes to a conversation that was given up. Only a Mark, or a request behind the one that made it go,
+    /// is still owed an answer.
+    fn orphan(&self, event: Event) {
+        match event {
+            Event::Request(request) => self.refuse(request.to, Code::UNAVAILABLE),
+            Event::CursorsRaised { mark, .. } => self.refuse(mark.to, Code::UNAVAILABLE),
+            Event::SenderLoaded { .. } | Event::Appended(_) | Event::Reopened(_) => {}
+        }
+    }
+
+    fn perform(&mut self, key: &ConversationKey, life: u64, action: Action) {
+        match action {
+            Action::Reply { to: ReplyTo::Device(asker), body } => self.replies.body(asker, body),
+            Action::Reply { to: ReplyTo::Node(ticket), body } => self.tickets.answer(ticket, body),
+            Action::Push(push) => self.fanout.push(key, push),
+            Action::Drop => {
+                tracing::debug!(conversation = %key, "ownership given up");
+                self.cache.remove(key);
+            }
+            stored => self.start(key.clone(), life, stored),
+        }
+    }
+
+    /// Starts a store operation.
+    fn start(&mut self, key: ConversationKey, life: u64, action: Action) {
+        let store = self.store.clone();
+        self.running.push(Box::pin(async move {
+            let event = match action {
+                Action::Append(append) => Event::Appended(store.append(append).await),
+                Action::Reopen => Event::Reopened(store.open(&key).await),
+                Action::LoadSender(device) => {
+                    Event::SenderLoaded { device, slots: store.sender(&key, device).await }
+                }
+                Action::RaiseCursors { mark, cursors } => {
+                    let cursors = store.raise_cursors(&key, &mark.user, cursors).await;
+                    Event::CursorsRaised { mark, cursors }
+                }
+                Action::Reply { .. } | Action::Push(_) | Action::Drop => {
+                    unreachable!("performed on the spot")
+                }
+            };
+            Done { key, life, what: What::Event(event) }
+        }));
+    }
+
+    fn refuse(&self, to: ReplyTo, why: impl Into<Refused>) {
+        match to {
+            ReplyTo::Device(asker) => self.replies.refuse(asker, why),
+            ReplyTo::Node(ticket) => {
+                let error = why.into().error();
+                self.tickets.answer(ticket, protocol::v1::server_frame::Body::Error(error));
+            }
+        }
+    }
+}
+
+/// Whether a request may write the first entry of a conversation.
+fn may_create(key: &ConversationKey, request: &Request) -> bool {
+    match &request.body {
+        Body::Create(_) => true,
+        Body::Send(send) => !send.no_store && names::direct_peer(&key.conversation, &request.user).is_some(),
+        Body::Change(_) | Body::Mark(_) | Body::Signal(_) => false,
+    }
+}

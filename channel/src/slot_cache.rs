@@ -1,0 +1,84 @@
+//! The conversations that a slot task holds.
+
+use hashbrown::HashMap;
+use storage::ConversationKey;
+
+use crate::conversation::Conversation;
+use crate::conversation::event::Request;
+
+/// Most conversations that one task holds. Past it those go that are idle and were not used for longest.
+pub const MAX_HELD: usize = 1_024;
+/// Most requests that wait while a conversation is being opened.
+pub const MAX_WAITING: usize = 1_024;
+
+/// Key → conversation, open or being opened.
+#[derive(Default)]
+pub struct Cache {
+    held: HashMap<ConversationKey, Held>,
+    /// Counts uses, and so tells them apart.
+    clock: u64,
+}
+
+/// One conversation. Its `life` tells a completion that is meant for it from one that is meant for a predecessor
+/// under the same key.
+pub struct Held {
+    pub life: u64,
+    pub used: u64,
+    pub state: State,
+}
+
+pub enum State {
+    Opening(Vec<Request>),
+    Open(Box<Conversation>),
+}
+
+impl Cache {
+    /// The conversation, marked as used.
+    pub fn get(&mut self, key: &ConversationKey) -> Option<&mut Held> {
+        self.clock += 1;
+        let held = self.held.get_mut(key)?;
+        held.used = self.clock;
+        Some(held)
+    }
+
+    /// The conversation, if it still has this life.
+    pub fn alive(&mut self, key: &ConversationKey, life: u64) -> Option<&mut Held> {
+        self.held.get_mut(key).filter(|held| held.life == life)
+    }
+
+    /// Begins to hold a conversation, for which `first` waits; its life. `None` if there is no room: everything
+    /// that is held is busy.
+    pub fn begin(&mut self, key: ConversationKey, first: Request) -> Result<u64, Box<Request>> {
+        if !self.make_room() {
+            return Err(Box::new(first));
+        }
+        self.clock += 1;
+        let held = Held { life: self.clock, used: self.clock, state: State::Opening(vec![first]) };
+        self.held.insert(key, held);
+        Ok(self.clock)
+    }
+
+    pub fn remove(&mut self, key: &ConversationKey) -> Option<Held> {
+        self.held.remove(key)
+    }
+
+    fn make_room(&mut self) -> bool {
+        if self.held.len() < MAX_HELD {
+            return true;
+        }
+        let mut uses: Vec<u64> =
+            self.held.values().filter(|held| held.is_idle()).map(|held| held.used).collect();
+        uses.sort_unstable();
+        // A quarter at once, so that not every new conversation has to search.
+        if let Some(&limit) = uses.get(uses.len() / 4) {
+            self.held.retain(|_, held| !held.is_idle() || held.used > limit);
+        }
+        self.held.len() < MAX_HELD
+    }
+}
+
+impl Held {
+    fn is_idle(&self) -> bool {
+        matches!(&self.state, State::Open(conversation) if conversation.is_idle())
+    }
+}

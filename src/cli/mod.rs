@@ -1,0 +1,80 @@
+//! The command line: one file per command.
+//!
+//! | file | command |
+//! |---|---|
+//! | [`dev`] | `whimbrel dev`: everything on this machine, with users to try it |
+//! | [`serve`] | `whimbrel serve`: a production node from a configuration file |
+//! | [`token`] | `whimbrel token`: a signed token |
+//! | [`check_config`] | `whimbrel check-config`: what is wrong with a file |
+//! | [`default_config`] | `whimbrel config default`: a commented file |
+//! | [`settings`] | flags that set configuration values |
+//! | [`run`] | runtime, signals and drain, for `dev` and `serve` |
+//! | [`terminal`] | standard output and the last line of a failure |
+
+mod check_config;
+mod default_config;
+mod dev;
+mod run;
+mod serve;
+mod settings;
+mod terminal;
+mod token;
+
+use std::process::ExitCode;
+
+use clap::{Parser, Subcommand};
+
+const EXAMPLES: &str = "\
+Examples:
+  whimbrel dev                                      try it: page, users and tokens on this machine
+  whimbrel config default > whimbrel.toml           a commented configuration to start from
+  whimbrel check-config whimbrel.toml               what is wrong with it
+  whimbrel serve --config whimbrel.toml             run it
+  whimbrel token --user alice --tenant demo         a token for the users of `whimbrel dev`";
+
+/// A push gateway for instant messaging and online customer service.
+#[derive(Parser)]
+#[command(name = "whimbrel", version, after_help = EXAMPLES, max_term_width = 100, disable_help_subcommand = true)]
+pub struct Cli {
+    #[command(subcommand)]
+    command: Command,
+}
+
+// `chat` and `send` get their variants here, their modules beside the others and their arms in `run`. They find a
+// running `whimbrel dev` and its tokens by `dev_data::DevData::open`.
+#[derive(Subcommand)]
+enum Command {
+    Dev(dev::Dev),
+    Serve(serve::Serve),
+    Token(token::Token),
+    CheckConfig(check_config::CheckConfig),
+    #[command(subcommand)]
+    Config(ConfigCommand),
+}
+
+/// Print configuration files.
+#[derive(Subcommand)]
+enum ConfigCommand {
+    Default(default_config::DefaultConfig),
+}
+
+impl Cli {
+    /// Runs the command. A failure is one line on standard error (a configuration's problems are one line each) and
+    /// exit code 1; wrong usage is exit code 2.
+    pub fn run(self) -> ExitCode {
+        let outcome = match self.command {
+            Command::Dev(command) => command.run(),
+            Command::Serve(command) => command.run(),
+            Command::Token(command) => command.run(),
+            Command::CheckConfig(command) => command.run(),
+            Command::Config(ConfigCommand::Default(command)) => command.run(),
+        };
+        outcome.map_or_else(
+            |error| {
+                terminal::fail(&error);
+                ExitCode::FAILURE
+            },
+            |()| ExitCode::SUCCESS,
+        )
+    }
+}

@@ -1,0 +1,60 @@
+//! Runtime, signals and drain, for `dev` and `serve`.
+
+use std::time::Duration;
+
+use anyhow::Context;
+use tokio::runtime::{Builder, Runtime};
+use tokio::signal::unix::{Signal, SignalKind, signal};
+
+use super::terminal::note;
+use crate::config::Config;
+use crate::gateway::Gateway;
+
+/// A multi-threaded runtime with `node.workers` threads; 0 is one per core.
+pub fn runtime(config: &Config) -> anyhow::Result<Runtime> {
+    let mut builder = Builder::new_multi_thread();
+    if config.node.workers > 0 {
+        builder.worker_threads(config.node.workers);
+    }
+    builder.enable_all().thread_name("whimbrel").build().context("no threads could be started")
+}
+
+/// The signals that end a gateway. Made before it starts, so that none is missed.
+pub struct Stop {
+    interrupt: Signal,
+    terminate: Signal,
+}
+
+impl Stop {
+    /// Must be called on a tokio runtime.
+    pub fn listen() -> anyhow::Result<Stop> {
+        let listen = |kind| signal(kind).context("signals cannot be received");
+        Ok(Stop { interrupt: listen(SignalKind::interrupt())?, terminate: listen(SignalKind::terminate())? })
+    }
+
+    /// Waits for one of them.
+    pub async fn asked(&mut self) {
+        tokio::select! {
+            _ = self.interrupt.recv() => {}
+            _ = self.terminate.recv() => {}
+        }
+    }
+}
+
+/// Runs until a signal, then drains within `node.drain_ms`. A second signal ends the process at once, which loses
+/// nothing that was acknowledged.
+pub async fn until_stopped(gateway: Gateway, stop: &mut Stop, config: &Config) {
+    stop.asked().await;
+    note("whimbrel: stopping; once more stops at once");
+    let deadline = Duration::from_millis(config.node.drain_ms);
+    tokio::select! {
+        cut = gateway.drain(deadline) => match cut.as_slice() {
+            [] => note("whimbrel: stopped"),
+            cut => note(&format!("whimbrel: stopped; cut off at the deadline: {}", cut.join(", "))),
+        },
+        () = stop.asked() => {
+            note("whimbrel: stopped at once");
+            std::process::exit(130);
+        }
+    }
+}

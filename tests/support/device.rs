@@ -1,0 +1,192 @@
+//! Devices whose doings are recorded.
+
+use std::net::SocketAddr;
+use std::sync::Arc;
+
+use parking_lot::Mutex;
+use protocol::code::Code;
+use protocol::v1::client_frame::Body as Ask;
+use protocol::v1::server_frame::Body as Told;
+use protocol::v1::{Content, Message, Send, Sync, SyncRange, SyncedRange};
+use tokio::net::TcpStream;
+use tokio::sync::watch;
+
+use super::fresh_id;
+use super::history::{Entry, Event, History, MsgId, Op, Outcome, ReadResult};
+use super::process::Gateway;
+use super::raw::{Raw, hello};
+
+/// A history that many devices write, and how many sends have been acked so far.
+#[derive(Clone)]
+pub struct Recorder {
+    history: Arc<Mutex<History>>,
+    acked: Arc<watch::Sender<u64>>,
+}
+
+impl Recorder {
+    pub fn new() -> Recorder {
+        Recorder { history: Arc::default(), acked: Arc::new(watch::Sender::new(0)) }
+    }
+
+    /// Writes to the history.
+    pub fn with<T>(&self, write: impl FnOnce(&mut History) -> T) -> T {
+        write(&mut self.history.lock())
+    }
+
+    /// The history so far.
+    pub fn history(&self) -> History {
+        self.history.lock().clone()
+    }
+
+    /// Waits until so many sends have been acked in all.
+    pub async fn acked(&self, count: u64) {
+        let mut seen = self.acked.subscribe();
+        seen.wait_for(|acked| *acked >= count).await.expect("the recorder is there");
+    }
+
+    fn ended(&self, op: Op, outcome: Outcome) {
+        if matches!(outcome, Outcome::Acked { .. }) {
+            self.acked.send_modify(|acked| *acked += 1);
+        }
+        self.with(|history| history.ended(op, outcome));
+    }
+}
+
+/// A device that sends, and sends again whatever it got no answer for.
+pub struct Sender {
+    recorder: Recorder,
+    address: SocketAddr,
+    token: String,
+    user: String,
+    installation: String,
+    conversation: String,
+    connection: Option<Raw>,
+    pub device: u64,
+}
+
+impl Sender {
+    pub fn new(recorder: &Recorder, gateway: &Gateway, user: &str, installation: &str, conversation: &str) -> Sender {
+        Sender {
+            recorder: recorder.clone(),
+            address: gateway.tcp,
+            token: gateway.token(user),
+            user: user.into(),
+            installation: installation.into(),
+            conversation: conversation.into(),
+            connection: None,
+            device: 0,
+        }
+    }
+
+    /// Sends `count` messages, `pipelined` at a time, each until it is acked, reading the log now and then.
+    pub async fn run(mut self, count: usize, pipelined: usize) {
+        for done in (0..count).step_by(pipelined) {
+            let ids: Vec<MsgId> = (0..pipelined.min(count - done)).map(|_| fresh_id()).collect();
+            let mut settled = 0;
+            while settled < ids.len() {
+                settled += self.send(&ids[settled..]).await;
+            }
+            if done % (5 * pipelined) == 0 {
+                self.read().await;
+            }
+        }
+    }
+
+    /// Sends messages without waiting in between, each naming its predecessor. Says how many of them, from the first
+    /// on, are acked.
+    async fn send(&mut self, ids: &[MsgId]) -> usize {
+        self.connect().await;
+        let mut connection = self.connection.take().expect("connected");
+        let mut under_way = Vec::new();
+        for (at, id) in ids.iter().enumerate() {
+            let body = id.iter().rev().copied().collect::<Vec<u8>>();
+            let op = self.recorder.with(|h| h.send(self.device, &self.conversation, *id, &body));
+            let after = if at == 0 { &[][..] } else { &ids[at - 1] };
+            let send = Send {
+                conversation: self.conversation.clone(),
+                client_msg_id: id.to_vec().into(),
+                content: Some(Content { r#type: "application/octet-stream".into(), data: body.into() }),
+                after: after.to_vec().into(),
+                ..Send::default()
+            };
+            under_way.push((op, connection.ask(Ask::Send(send)).await));
+        }
+        let (mut acked, mut alive) = (0, true);
+        for (at, (op, request)) in under_way.into_iter().enumerate() {
+            let answer = if alive { connection.answer_or_end(request).await } else { None };
+            alive = answer.is_some();
+            let outcome = outcome(answer);
+            acked += usize::from(acked == at && matches!(outcome, Outcome::Acked { .. }));
+            self.recorder.ended(op, outcome);
+        }
+        self.connection = alive.then_some(connection);
+        acked
+    }
+
+    /// Reads the log from a little before its end.
+    async fn read(&mut self) {
+        self.connect().await;
+        let mut connection = self.connection.take().expect("connected");
+        let op = self.recorder.with(|h| h.read(self.device, &self.user, &self.conversation, 1));
+        let range = SyncRange { conversation: self.conversation.clone(), from: 1, backwards: false, limit: 0 };
+        let request = connection.ask(Ask::Sync(Sync { ranges: vec![range] })).await;
+        if let Some(Told::SyncResult(result)) = connection.answer_or_end(request).await {
+            if let [range] = result.ranges.as_slice() && range.error.is_none() {
+                let result = read_result(range);
+                self.recorder.with(|h| h.push(Event::ReadEnded { op, result }));
+            }
+            self.connection = Some(connection);
+        }
+    }
+
+    /// Logs in, as often as it takes.
+    async fn connect(&mut self) {
+        while self.connection.is_none() {
+            self.connection = self.try_connect().await;
+            if self.connection.is_none() {
+                tokio::time::sleep(std::time::Duration::from_millis(20)).await;
+            }
+        }
+    }
+
+    async fn try_connect(&mut self) -> Option<Raw> {
+        let mut raw = Raw::on(TcpStream::connect(self.address).await.ok()?);
+        let welcome = raw.try_hello(hello(&self.token, &self.installation)).await?;
+        assert!(self.device == 0 || self.device == welcome.device_id, "a device keeps its id");
+        self.device = welcome.device_id;
+        Some(raw)
+    }
+}
+
+fn outcome(answer: Option<Told>) -> Outcome {
+    match answer {
+        Some(Told::SendAck(ack)) => Outcome::Acked { seq: ack.seq, duplicate: ack.duplicate },
+        Some(Told::Error(error)) if error.code == Code::OUTCOME_UNKNOWN.number() => Outcome::Unknown,
+        Some(Told::Error(_)) => Outcome::Refused,
+        Some(other) => panic!("no answer to a send: {other:?}"),
+        None => Outcome::Unknown,
+    }
+}
+
+/// A message as the history has it.
+pub fn entry(message: &Message) -> Entry {
+    let content = message.content.clone().unwrap_or_default();
+    Entry {
+        seq: message.seq,
+        device: message.sender_device,
+        id: message.client_msg_id.as_ref().try_into().expect("16 bytes"),
+        body: content.data.to_vec(),
+        change: message.members_changed.is_some(),
+    }
+}
+
+/// A range as the history has it.
+pub fn read_result(range: &SyncedRange) -> ReadResult {
+    ReadResult {
+        first: range.first,
+        last: range.last,
+        tip: range.tip,
+        has_more: range.has_more,
+        entries: range.messages.iter().map(entry).collect(),
+    }
+}
