@@ -15,19 +15,16 @@ use connector::ports::http::HttpPort;
 use connector::tls::{Identity, TlsError, Use};
 use connector::websocket::upgrade::{BadOrigin, UpgradePolicy};
 use connector::{Connector, ConnectorConfig};
-use futures::future::BoxFuture;
 use idgen::{Clock, NodeId, NodeType, SystemClock, WorkerNumber};
 use storage::embedded::{EmbeddedConfig, EmbeddedStore, OpenError};
-use storage::{ConversationKey, Log};
-use tokio_rustls::TlsAcceptor;
 
 use crate::config::Config;
 use crate::config::setting::Plaintext;
 use crate::dev_data::Addresses;
-use crate::http::{self, Metric, Status};
+use crate::http::{self, Status};
+use crate::seed::{self, SeedError};
+use crate::status::Nodes;
 
-/// How long `/readyz` waits for the store.
-const PROBE: Duration = Duration::from_secs(1);
 /// The store's directory in the data directory.
 const STORE_DIR: &str = "store";
 
@@ -40,6 +37,8 @@ pub struct GatewayParts {
     pub tls: Option<Identity>,
     /// The certificate of the QUIC port; off without.
     pub quic: Option<Identity>,
+    /// Make the users and conversations of `whimbrel dev` before anybody can connect.
+    pub seed: bool,
     /// Pages beside the usual ones.
     pub pages: Router,
 }
@@ -47,8 +46,7 @@ pub struct GatewayParts {
 /// A running gateway.
 pub struct Gateway {
     addresses: Addresses,
-    inner: Arc<Inner>,
-    connector: Arc<Connector>,
+    nodes: Arc<Nodes>,
 }
 
 /// Why a gateway does not start. Nothing of it runs then.
@@ -60,6 +58,8 @@ pub enum GatewayError {
     Channel(#[from] StartError),
     #[error("cannot listen on {port} {address}: {}", in_words(source))]
     Listen { port: &'static str, address: SocketAddr, source: io::Error },
+    #[error("the users of `whimbrel dev` could not be made: {0}")]
+    Seed(#[from] SeedError),
     #[error(transparent)]
     Tls(#[from] TlsError),
     #[error("http.allowed_origins: {0}")]
@@ -68,13 +68,6 @@ pub enum GatewayError {
     Number(#[from] idgen::OutOfRange),
     #[error("node.number: {0}")]
     Node(#[from] idgen::IdError),
-}
-
-struct Inner {
-    store: Arc<EmbeddedStore>,
-    channel: Arc<ChannelNode>,
-    connector: Arc<Connector>,
-    draining: AtomicBool,
 }
 
 impl Gateway {
@@ -91,9 +84,11 @@ impl Gateway {
         let connector =
             Connector::new(connector_config(config, connector_id), parts.verifier, clock, membership);
         connector.add_channel(channel.connect(connector.link()));
-        let inner =
-            Arc::new(Inner { store, channel, connector: connector.clone(), draining: AtomicBool::new(false) });
-        let mut gateway = Gateway { addresses: Addresses::default(), inner, connector };
+        if parts.seed {
+            seed::seed(&*store, &channel).await?;
+        }
+        let nodes = Arc::new(Nodes { store, channel, connector, draining: AtomicBool::new(false) });
+        let mut gateway = Gateway { addresses: Addresses::default(), nodes };
         gateway.listen(&parts.config, parts.tls, parts.quic, parts.pages)?;
         Ok(gateway)
     }
@@ -103,33 +98,23 @@ impl Gateway {
         self.addresses
     }
 
-    /// The channel node, for seeding.
-    pub fn channel(&self) -> &ChannelNode {
-        &self.inner.channel
-    }
-
-    /// The store, for seeding.
-    pub fn store(&self) -> &EmbeddedStore {
-        &self.inner.store
-    }
-
     /// Sends every device away, finishes what is in flight and closes the store. Returns what was cut off at the
     /// deadline, for the log; nothing that was acknowledged is lost.
     pub async fn drain(self, deadline: Duration) -> Vec<String> {
         let until = tokio::time::Instant::now() + deadline;
-        self.inner.draining.store(true, Ordering::Release);
+        self.nodes.draining.store(true, Ordering::Release);
         let mut cut = Vec::new();
         // Devices go first: what they have sent is still stored and answered meanwhile. A quarter of the time is the
         // node's own.
-        let connections = self.connector.drain(deadline * 3 / 4).await;
+        let connections = self.nodes.connector.drain(deadline * 3 / 4).await;
         if connections > 0 {
             cut.push(format!("{connections} connections"));
         }
         let left = until.saturating_duration_since(tokio::time::Instant::now());
-        if self.inner.channel.drain(left).await.is_err() {
+        if self.nodes.channel.drain(left).await.is_err() {
             cut.push("requests in flight".to_owned());
         }
-        self.inner.store.close().await;
+        self.nodes.store.close().await;
         cut
     }
 
@@ -148,19 +133,19 @@ impl Gateway {
         if let Some((listener, address)) = tcp {
             self.addresses.tcp = Some(address);
             let plain = tls.is_none() || config.tcp.plaintext == Plaintext::Allow;
-            self.connector.serve_tcp(listener, acceptor(tls.as_ref(), Use::Device)?, plain);
+            self.nodes.connector.serve_tcp(listener, server_config(tls.as_ref(), Use::Device)?, plain);
         }
         if let Some((listener, address)) = http {
             self.addresses.http = Some(address);
-            let status: Arc<dyn Status> = self.inner.clone();
+            let status: Arc<dyn Status> = self.nodes.clone();
             let policy = UpgradePolicy::new(config.http.allowed_origins.iter().cloned())?;
             let router = http::router(status).merge(pages);
-            let tls = acceptor(tls.as_ref(), Use::Http)?;
-            self.connector.serve_http(listener, HttpPort { policy, router, tls });
+            let tls = server_config(tls.as_ref(), Use::Http)?;
+            self.nodes.connector.serve_http(listener, HttpPort { policy, router, tls });
         }
         if let Some((endpoint, address)) = udp {
             self.addresses.quic = Some(address);
-            self.connector.serve_quic(endpoint);
+            self.nodes.connector.serve_quic(endpoint);
         }
         Ok(())
     }
@@ -179,38 +164,6 @@ impl Gateway {
     }
 }
 
-impl Status for Inner {
-    fn not_ready(&self) -> BoxFuture<'_, Vec<String>> {
-        Box::pin(async {
-            let mut reasons = Vec::new();
-            if self.draining.load(Ordering::Acquire) {
-                reasons.push("the gateway is shutting down".to_owned());
-            }
-            reasons.extend(self.store.failed());
-            let probe = ConversationKey::new("-", "-");
-            match tokio::time::timeout(PROBE, self.store.tip(&probe)).await {
-                Ok(Ok(_)) => {}
-                Ok(Err(error)) => reasons.push(error.to_string()),
-                Err(_) => reasons.push(format!("the store did not answer within {PROBE:?}")),
-            }
-            reasons
-        })
-    }
-
-    fn metrics(&self) -> Vec<Metric> {
-        let mut metrics = vec![Metric::gauge(
-            "connector",
-            "sessions",
-            "Devices logged in now.",
-            self.connector.sessions() as u64,
-        )];
-        for (name, help, value) in self.connector.metrics().snapshot() {
-            metrics.push(Metric::counter("connector", name, help, value));
-        }
-        metrics
-    }
-}
-
 // Reading the journal takes a while.
 async fn open_store(config: EmbeddedConfig) -> Result<EmbeddedStore, GatewayError> {
     let path = config.path.clone();
@@ -220,15 +173,21 @@ async fn open_store(config: EmbeddedConfig) -> Result<EmbeddedStore, GatewayErro
     }
 }
 
-fn bind(port: &'static str, address: SocketAddr) -> Result<(tokio::net::TcpListener, SocketAddr), GatewayError> {
+fn bind(
+    port: &'static str,
+    address: SocketAddr,
+) -> Result<(tokio::net::TcpListener, SocketAddr), GatewayError> {
     let failed = |source| GatewayError::Listen { port, address, source };
     let listener = connector::listen(address).map_err(failed)?;
     let bound = listener.local_addr().map_err(failed)?;
     Ok((listener, bound))
 }
 
-fn acceptor(identity: Option<&Identity>, r#use: Use) -> Result<Option<TlsAcceptor>, TlsError> {
-    identity.map(|identity| identity.server_config(r#use).map(TlsAcceptor::from)).transpose()
+fn server_config(
+    identity: Option<&Identity>,
+    r#use: Use,
+) -> Result<Option<Arc<rustls::ServerConfig>>, TlsError> {
+    identity.map(|identity| identity.server_config(r#use)).transpose()
 }
 
 fn node_ids(config: &Config) -> Result<(NodeId, NodeId), GatewayError> {

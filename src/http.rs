@@ -83,7 +83,10 @@ async fn metrics(State(status): State<Arc<dyn Status>>) -> impl IntoResponse {
 fn exposition(metrics: &[Metric]) -> String {
     let mut text = String::new();
     for Metric { name, help, kind, value } in metrics {
-        _ = writeln!(text, "# HELP whimbrel_{name} {help}\n# TYPE whimbrel_{name} {kind}\nwhimbrel_{name} {value}");
+        _ = writeln!(
+            text,
+            "# HELP whimbrel_{name} {help}\n# TYPE whimbrel_{name} {kind}\nwhimbrel_{name} {value}"
+        );
     }
     text
 }
@@ -114,7 +117,6 @@ async fn dev_users(State(data): State<Arc<DevData>>, headers: HeaderMap) -> Resp
     }
 }
 
-
 fn asks_loopback(headers: &HeaderMap) -> bool {
     let mut hosts = headers.get_all(header::HOST).iter();
     let (Some(host), None) = (hosts.next(), hosts.next()) else { return false };
@@ -141,8 +143,17 @@ mod tests {
         for host in ["localhost", "localhost:7480", "LOCALHOST:1", "127.0.0.1:7480", "[::1]:7480", "[::1]"] {
             assert!(asked(host), "{host}");
         }
-        for host in ["evil.example", "evil.example:7480", "localhost.evil.example", "127.0.0.1.evil.example:80", "::1",
-            "localhost:", "localhost:x", "a:localhost", ""] {
+        for host in [
+            "evil.example",
+            "evil.example:7480",
+            "localhost.evil.example",
+            "127.0.0.1.evil.example:80",
+            "::1",
+            "localhost:",
+            "localhost:x",
+            "a:localhost",
+            "",
+        ] {
             assert!(!asked(host), "{host}");
         }
         assert!(!asks_loopback(&HeaderMap::new()));
@@ -151,6 +162,8 @@ mod tests {
     #[test]
     fn metrics_are_prometheus_text() {
         let text = exposition(&[Metric::counter("connector", "logins", "Devices logged in.", 3)]);
-        assert!(text.ends_with("# TYPE whimbrel_connector_logins_total counter\nwhimbrel_connector_logins_total 3\n"));
+        assert!(text.ends_with(
+            "# TYPE whimbrel_connector_logins_total counter\nwhimbrel_connector_logins_total 3\n"
+        ));
     }
 }

@@ -5,7 +5,7 @@
 //! | [`cli`] | the command line |
 //! | [`config`] | the configuration |
 //! | [`gateway`] | connector and channel node in one process |
-//! | [`http`] | the page, health and metrics |
+//! | [`http`], [`status`] | the page, health and metrics; what they tell |
 //! | [`dev_data`], [`seed`] | what `whimbrel dev` keeps and starts with |
 //! | [`telemetry`] | log lines |
 //! | [`private_file`] | files that only the gateway's user may read |
@@ -17,6 +17,7 @@ mod gateway;
 mod http;
 mod private_file;
 mod seed;
+mod status;
 mod telemetry;
 
 use std::process::ExitCode;

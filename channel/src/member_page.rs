@@ -30,14 +30,16 @@ impl Members {
         Self { store, routes }
     }
 
-    /// One page of those who are members now; for members and former members only.
+    /// One page of those who are members now; for members and former members only. Who has left is not told
+    /// who is online.
     pub async fn page(&self, me: &Identity, asked: ListMembers) -> Result<MemberPage, Refused> {
         check::conversation(&asked.conversation)?;
         if !asked.after.is_empty() {
             check::user(&asked.after)?;
         }
         let key = ConversationKey::new(me.tenant.as_str(), asked.conversation);
-        entitled(&*self.store, &key, &me.user).await?;
+        let mine = entitled(&*self.store, &key, &me.user).await?;
+        let sees_presence = mine.member.is_active();
         let limit = page_rows(asked.limit);
         // One row more than asked says whether there is a next page.
         let mut rows = self.store.members(&key, &asked.after, limit + 1).await.map_err(refused_by_store)?;
@@ -50,7 +52,7 @@ impl Members {
         let mut left = ROWS_BYTES;
         for ((row, info), cursors) in rows.into_iter().zip(infos).zip(cursors) {
             let member = Member {
-                online: self.routes.is_online(&me.tenant, &row.user),
+                online: sees_presence && self.routes.is_online(&me.tenant, &row.user),
                 user: row.user,
                 role: row.role.into(),
                 name: info.map(|info| info.name).unwrap_or_default(),

@@ -18,6 +18,13 @@ macro_rules! counters {
                 Snapshot { $($name: self.$name.get(),)+ }
             }
         }
+
+        impl Snapshot {
+            /// Name, meaning and value of every counter.
+            pub fn list(&self) -> Vec<(&'static str, &'static str, u64)> {
+                vec![$((stringify!($name), concat!($($doc),+).trim_ascii(), self.$name),)+]
+            }
+        }
     };
 }
 

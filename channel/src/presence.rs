@@ -108,3 +108,45 @@ impl Presence {
         }
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn watcher(device: u64, epoch: u64) -> Watcher {
+        Watcher { device, epoch, connector: NodeId::from_u64(1 << 60).unwrap() }
+    }
+
+    fn taken(presence: &mut Presence) -> Vec<(String, Vec<u64>)> {
+        let devices = |watchers: Vec<Watcher>| watchers.iter().map(|watcher| watcher.device).collect();
+        let changes = presence.take(10).into_iter();
+        let mut told: Vec<_> = changes.map(|(key, who)| (key.texts().1.to_owned(), devices(who))).collect();
+        told.sort();
+        told
+    }
+
+    #[test]
+    fn only_watchers_are_told_and_once() {
+        let mut presence = Presence::default();
+        assert!(presence.watch(watcher(1, 1), "t", ["a", "b", "b"]));
+        assert!(presence.watch(watcher(2, 1), "t", ["b"]));
+        assert!(!presence.note("t", "c") && !presence.note("other", "a"));
+        assert!(presence.note("t", "a") && presence.note("t", "b") && presence.note("t", "b"));
+        assert_eq!(taken(&mut presence), [("a".to_owned(), vec![1]), ("b".to_owned(), vec![1, 2])]);
+        assert_eq!(taken(&mut presence), []);
+    }
+
+    #[test]
+    fn nothing_is_left_of_who_is_gone() {
+        let mut presence = Presence::default();
+        presence.watch(watcher(1, 5), "t", ["a", "b"]);
+        assert!(!presence.watch(watcher(1, 4), "t", ["c"]), "an older connection comes late");
+        presence.forget(1, 4);
+        assert!(presence.note("t", "a"), "a late farewell of the older connection does no harm");
+        presence.watch(watcher(1, 6), "t", ["b"]);
+        assert!(!presence.note("t", "a") && presence.note("t", "b"));
+        presence.forget(1, 6);
+        assert_eq!(presence.watcher_count(), 0);
+        assert!(presence.watchers.is_empty() && presence.changed.is_empty());
+    }
+}

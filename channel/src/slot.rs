@@ -219,30 +219,29 @@ impl SlotTask {
                 tracing::debug!(conversation = %key, "ownership given up");
                 self.cache.remove(key);
             }
-            stored => self.start(key.clone(), life, stored),
+            Action::Append(append) => self
+                .start(key, life, move |store, _| async move { Event::Appended(store.append(append).await) }),
+            Action::Reopen => self
+                .start(key, life, move |store, key| async move { Event::Reopened(store.open(&key).await) }),
+            Action::LoadSender(device) => self.start(key, life, move |store, key| async move {
+                Event::SenderLoaded { device, slots: store.sender(&key, device).await }
+            }),
+            Action::RaiseCursors { mark, cursors } => self.start(key, life, move |store, key| async move {
+                let cursors = store.raise_cursors(&key, &mark.user, cursors).await;
+                Event::CursorsRaised { mark, cursors }
+            }),
         }
     }
 
-    /// Starts a store operation.
-    fn start(&mut self, key: ConversationKey, life: u64, action: Action) {
-        let store = self.store.clone();
-        self.running.push(Box::pin(async move {
-            let event = match action {
-                Action::Append(append) => Event::Appended(store.append(append).await),
-                Action::Reopen => Event::Reopened(store.open(&key).await),
-                Action::LoadSender(device) => {
-                    Event::SenderLoaded { device, slots: store.sender(&key, device).await }
-                }
-                Action::RaiseCursors { mark, cursors } => {
-                    let cursors = store.raise_cursors(&key, &mark.user, cursors).await;
-                    Event::CursorsRaised { mark, cursors }
-                }
-                Action::Reply { .. } | Action::Push(_) | Action::Drop => {
-                    unreachable!("performed on the spot")
-                }
-            };
-            Done { key, life, what: What::Event(event) }
-        }));
+    /// Starts a store operation whose end is an event of this conversation.
+    fn start<W, F>(&mut self, key: &ConversationKey, life: u64, work: W)
+    where
+        W: FnOnce(Arc<dyn Store>, ConversationKey) -> F,
+        F: Future<Output = Event> + Send + 'static,
+    {
+        let work = work(self.store.clone(), key.clone());
+        let key = key.clone();
+        self.running.push(Box::pin(async move { Done { key, life, what: What::Event(work.await) } }));
     }
 
     fn refuse(&self, to: ReplyTo, why: impl Into<Refused>) {

@@ -1,7 +1,9 @@
 //! Logins, presence and what a node refuses.
+#![allow(clippy::unwrap_used, clippy::expect_used, reason = "a helper that fails ends its test")]
 
 mod support;
 
+use std::collections::BTreeSet;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -63,59 +65,73 @@ async fn a_second_login_displaces_the_first_and_a_late_farewell_does_no_harm() {
     assert_eq!(world.node.metrics().superseded, 1);
 }
 
-#[tokio::test(flavor = "multi_thread", worker_threads = 4)]
-async fn of_racing_logins_one_is_left_everywhere() {
-    const LOGINS: u64 = 100;
-    let world = World::new().await;
-    let mut connectors = [world.connector(1), world.connector(2), world.connector(3)];
-    for round in 0..20 {
-        let user = format!("user-{round}");
-        for n in 0..LOGINS {
-            connectors[n as usize % 3].link.send(attach(n, &user, "phone")).unwrap();
-        }
-        let (mut answers, mut admitted, mut kicked, mut id) = (0, Vec::new(), Vec::new(), 0);
-        let mut told = |body, at: usize| match body {
+/// What three connectors were told of one installation's logins.
+#[derive(Default)]
+struct Tally {
+    answers: usize,
+    ids: BTreeSet<u64>,
+    /// Epoch and connector.
+    admitted: BTreeSet<(u64, usize)>,
+    kicked: BTreeSet<(u64, usize)>,
+}
+
+impl Tally {
+    fn told(&mut self, at: usize, body: to_connector::Body) {
+        match body {
             to_connector::Body::Attached(Attached { outcome: Some(outcome), .. }) => {
-                answers += 1;
+                self.answers += 1;
                 match outcome {
                     attached::Outcome::Admitted(device) => {
-                        assert!(id == 0 || id == device.device_id, "two ids for one installation");
-                        id = device.device_id;
-                        admitted.push((device.epoch, at));
+                        self.ids.insert(device.device_id);
+                        self.admitted.insert((device.epoch, at));
                     }
                     attached::Outcome::Refused(error) => assert_eq!(error.code, Code::SUPERSEDED.number()),
                 }
-                answers
             }
             to_connector::Body::Kick(kick) => {
-                kicked.push((kick.target.unwrap().epoch, at));
-                answers
+                // A connector drops the kick of a session that it does not have yet.
+                let login = (kick.target.unwrap().epoch, at);
+                self.kicked.extend(self.admitted.get(&login));
             }
             other => panic!("{other:?}"),
-        };
-        let mut done = 0;
-        let [a, b, c] = &mut connectors;
-        while done < LOGINS {
-            done = tokio::select! {
-                body = a.next() => told(body, 0),
-                body = b.next() => told(body, 1),
-                body = c.next() => told(body, 2),
-            };
         }
-        // A login that is refused or admitted may still be followed by the kick of the one it displaced.
-        let left = routes(&world, &user);
-        assert_eq!(left.len(), 1, "one route is left");
-        let winner = left[0].epoch;
-        for (at, connector) in connectors.iter_mut().enumerate() {
-            for body in connector.arrived() {
-                told(body, at);
+    }
+
+    fn latest(&self) -> Option<(u64, usize)> {
+        self.admitted.last().copied()
+    }
+
+    /// Everybody is answered, and every connection but the latest was told to close.
+    fn is_settled(&self, logins: usize) -> bool {
+        let lives = self.admitted.difference(&self.kicked).copied();
+        self.answers == logins && lives.eq(self.latest())
+    }
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 4)]
+async fn of_racing_logins_one_is_left_everywhere() {
+    const LOGINS: usize = 100;
+    let world = World::new().await;
+    let mut connectors = [world.connector(0), world.connector(1), world.connector(2)];
+    for round in 0..20 {
+        let user = format!("user-{round}");
+        for n in 0..LOGINS {
+            connectors[n % 3].link.send(attach(n as u64, &user, "phone")).unwrap();
+        }
+        let mut tally = Tally::default();
+        let [a, b, c] = &mut connectors;
+        // `next` loses patience if a connection is left that nobody closes.
+        while !tally.is_settled(LOGINS) {
+            tokio::select! {
+                body = a.next() => tally.told(0, body),
+                body = b.next() => tally.told(1, body),
+                body = c.next() => tally.told(2, body),
             }
         }
-        assert_eq!(admitted.iter().map(|(epoch, _)| *epoch).max(), Some(winner), "the latest epoch won");
-        for login in admitted.iter().filter(|(epoch, _)| *epoch != winner) {
-            assert!(kicked.contains(login), "{login:?} lives on without a route");
-        }
-        assert!(kicked.iter().all(|(epoch, _)| *epoch != winner));
+        assert_eq!(tally.ids.len(), 1, "one installation, one id");
+        let left: Vec<_> = routes(&world, &user).iter().map(|r| (r.epoch, r.connector)).collect();
+        let latest = tally.latest().map(|(epoch, at)| (epoch, connectors[at].id()));
+        assert_eq!(left, Vec::from_iter(latest), "the route is that of the latest login");
     }
 }
 
@@ -146,11 +162,11 @@ async fn epochs_rise_even_when_the_clock_falls() {
     let world = World::with_clock(clock.clone()).await;
     let mut at = world.connector(1);
     let first = at.login("alice", "phone").await;
+    at.detach(&first);
     clock.advance(-3_600_000);
     let second = at.login("alice", "phone").await;
     assert!(second.epoch > first.epoch);
     // A new installation needs a new id, which a clock so far behind cannot give.
-    at.arrived();
     at.link.send(attach(5, "alice", "tablet")).unwrap();
     let to_connector::Body::Attached(answer) = at.next().await else { panic!("not an answer") };
     let Some(attached::Outcome::Refused(error)) = answer.outcome else { panic!("{answer:?}") };
@@ -251,6 +267,127 @@ async fn a_large_room_is_watched_in_part() {
     assert_eq!(all.presences.len(), 768);
     let Body::Watching(one) = watch(&mut at, &alice, &rooms[..1]).await else { panic!("not watching") };
     assert_eq!(one.presences.len(), 200);
+}
+
+fn refused(answer: Body) -> Option<Code> {
+    match answer {
+        Body::Error(error) => Code::from_number(error.code),
+        other => panic!("not refused: {other:?}"),
+    }
+}
+
+// On one thread no task runs while the test does not wait, so what is sent in one go piles up.
+#[tokio::test]
+async fn what_exceeds_a_queue_is_refused_and_the_rest_is_answered() {
+    let world = World::new().await;
+    let mut at = world.connector(1);
+    let alice = at.login("alice", "phone").await;
+    let mark = || Ask::Mark(v1::Mark { conversation: "none".into(), ..v1::Mark::default() });
+    for asked in [Ask::Sync(v1::Sync::default()), mark()] {
+        for re in 1..=1_030 {
+            at.send(identity(TENANT, "alice"), &alice, re, Some(asked.clone()));
+        }
+        let mut overloaded = Vec::new();
+        for _ in 0..1_030 {
+            let to_connector::Body::Reply(reply) = at.next().await else { panic!("not a reply") };
+            let frame = ServerFrame::decode(reply.frame).unwrap();
+            match frame.body {
+                Some(Body::Error(error)) if error.code == Code::OVERLOADED.number() => {
+                    overloaded.push(frame.re)
+                }
+                Some(Body::Error(error)) => assert_eq!(error.code, Code::NOT_FOUND.number()),
+                _ => {}
+            }
+        }
+        assert_eq!(overloaded, [1_025, 1_026, 1_027, 1_028, 1_029, 1_030]);
+    }
+    for n in 0..1_025 {
+        at.link.send(attach(n, "bob", &format!("phone-{n}"))).unwrap();
+    }
+    let to_connector::Body::Attached(answer) = at.next().await else { panic!("not an answer") };
+    assert_eq!(answer.attach_id, 1_024);
+    let Some(attached::Outcome::Refused(error)) = answer.outcome else { panic!("{answer:?}") };
+    assert_eq!((error.code, error.retryable), (Code::OVERLOADED.number(), true));
+    for _ in 0..1_024 {
+        let to_connector::Body::Attached(answer) = at.next().await else { panic!("not an answer") };
+        assert!(matches!(answer.outcome, Some(attached::Outcome::Admitted(_))));
+    }
+    assert_eq!(world.node.routes().device_count(), 1_025);
+    assert_eq!(world.node.metrics().requests_shed, 12);
+}
+
+#[tokio::test]
+async fn a_request_without_an_id_gets_no_answer() {
+    let world = World::new().await;
+    let mut at = world.connector(1);
+    let alice = at.login("alice", "phone").await;
+    for asked in [Some(Ask::Sync(v1::Sync::default())), Some(Ask::Ping(v1::Ping {})), None] {
+        at.send(identity(TENANT, "alice"), &alice, 0, asked);
+    }
+    world.node.drain(Duration::from_secs(10)).await.unwrap();
+    assert_eq!(at.arrived(), []);
+}
+
+fn send_to(user: &str, id: u8) -> Ask {
+    let content = v1::Content { r#type: "text/plain".into(), data: "hi".into() };
+    Ask::Send(v1::Send {
+        to_user: user.into(),
+        client_msg_id: vec![id; 16].into(),
+        content: Some(content),
+        ..v1::Send::default()
+    })
+}
+
+#[tokio::test]
+async fn a_message_to_a_user_is_in_the_direct_conversation_at_once() {
+    let world = World::new().await;
+    let mut at = world.connector(1);
+    let alice = at.login("alice", "phone").await;
+    let Body::SendAck(ack) = at.ask(&alice, send_to("bob", 1)).await else { panic!("not an ack") };
+    assert_eq!((ack.conversation.as_str(), ack.seq, ack.duplicate), ("d:alice~bob", 2, false));
+    let asked = v1::SyncRange { conversation: ack.conversation, backwards: true, ..v1::SyncRange::default() };
+    let Body::SyncResult(found) = at.ask(&alice, Ask::Sync(v1::Sync { ranges: vec![asked] })).await else {
+        panic!("not a result")
+    };
+    let seqs: Vec<u64> = found.ranges[0].messages.iter().map(|message| message.seq).collect();
+    assert_eq!((seqs, found.ranges[0].tip), (vec![1, 2], 2));
+    // The other user has it in the list, unread, without having been there.
+    at.detach(&alice);
+    let bob = at.login("bob", "phone").await;
+    let Body::Conversations(page) = at.ask(&bob, Ask::ListConversations(Default::default())).await else {
+        panic!("not a page")
+    };
+    assert_eq!((page.conversations[0].peer.as_str(), page.conversations[0].unread), ("alice", 2));
+    assert_eq!(refused(at.ask(&bob, send_to("bob", 2)).await), Some(Code::INVALID_REQUEST));
+    let Ask::Send(mut both) = send_to("alice", 3) else { unreachable!() };
+    both.conversation = "room".into();
+    assert_eq!(refused(at.ask(&bob, Ask::Send(both)).await), Some(Code::INVALID_REQUEST));
+}
+
+#[tokio::test]
+async fn a_back_end_creates_a_conversation_once() {
+    let world = World::new().await;
+    let members = |users: &[&str]| {
+        users.iter().map(|user| v1::NewMember { user: user.to_string(), ..Default::default() }).collect()
+    };
+    let node = &world.node;
+    node.create_conversation(TENANT, "support", "Support", members(&["alice", "bob"])).await.unwrap();
+    node.create_conversation(TENANT, "support", "Other", members(&["eve"])).await.unwrap();
+    let mut at = world.connector(1);
+    let alice = at.login("alice", "phone").await;
+    let Body::Conversations(page) = at.ask(&alice, Ask::ListConversations(Default::default())).await else {
+        panic!("not a page")
+    };
+    assert_eq!(page.conversations.len(), 1);
+    let row = &page.conversations[0];
+    assert_eq!((row.tip, row.info.as_ref().unwrap().title.as_str()), (1, "Support"));
+    let bad = node.create_conversation("", "x", "", members(&["alice"])).await;
+    assert_eq!(bad.map_err(|refused| refused.code), Err(Code::INVALID_REQUEST));
+    let empty = node.create_conversation(TENANT, "x", "", Vec::new()).await;
+    assert_eq!(empty.map_err(|refused| refused.code), Err(Code::INVALID_REQUEST));
+    node.drain(Duration::from_secs(10)).await.unwrap();
+    let late = node.create_conversation(TENANT, "y", "", members(&["alice"])).await;
+    assert_eq!(late.map_err(|refused| refused.code), Err(Code::SHUTTING_DOWN));
 }
 
 #[tokio::test]

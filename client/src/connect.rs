@@ -33,7 +33,8 @@ const WEBSOCKET_WRITE_BUFFER: usize = 1024 * 1024;
 pub async fn dial(address: &Address, trust: &Trust) -> Result<Pipe, ConnectError> {
     let tls = tls_config(address.scheme, trust)?;
     let attempt = tokio::time::timeout(DIAL_WITHIN, open(address, tls)).await;
-    let attempt = attempt.unwrap_or_else(|_| Err(io::Error::new(io::ErrorKind::TimedOut, "no answer in time")));
+    let attempt =
+        attempt.unwrap_or_else(|_| Err(io::Error::new(io::ErrorKind::TimedOut, "no answer in time")));
     attempt.map_err(|error| ConnectError::Dial { address: address.to_string(), source: Arc::new(error) })
 }
 

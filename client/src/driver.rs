@@ -13,7 +13,7 @@ use rand::rngs::StdRng;
 use tokio::sync::{broadcast, mpsc, oneshot};
 use tokio::time::sleep_until;
 
-use crate::client::Shared;
+use crate::client::Status;
 use crate::command::{Command, SendReply};
 use crate::connect::address::Address;
 use crate::error::{ConnectError, RequestError, describe};
@@ -54,7 +54,7 @@ pub struct Driver {
     session: Session,
     link: Link,
     commands: mpsc::Receiver<Command>,
-    shared: Arc<crate::client::Status>,
+    status: Arc<Status>,
     events: broadcast::Sender<Event>,
     backoff: Backoff,
     rng: StdRng,
@@ -78,7 +78,7 @@ impl Driver {
         profile: Profile,
         (wire, welcome): (Wire, Welcome),
         commands: mpsc::Receiver<Command>,
-        shared: Arc<crate::client::Status>,
+        status: Arc<Status>,
         events: broadcast::Sender<Event>,
     ) -> Driver {
         let now = now();
@@ -90,7 +90,7 @@ impl Driver {
             session,
             link: Link::Up(Box::new(wire)),
             commands,
-            shared,
+            status,
             events,
             backoff: Backoff::default(),
             rng,
@@ -117,22 +117,21 @@ impl Driver {
         self.finish().await;
     }
 
-    /// Waits for one thing to happen and tells the session. A frame goes first, then the clock: what is already
-    /// here must not wait for what is still being asked.
+    /// Waits for one thing to happen and tells the session. No arm goes before another: a flood of pushes must
+    /// not keep sends or heartbeats back, nor the other way round.
     async fn turn(&mut self) {
         let roomy = !matches!(&self.link, Link::Up(wire) if wire.behind() > WRITE_BEHIND);
         let deadline = [self.session.deadline(), self.closing].into_iter().flatten().min();
         let open = self.closing.is_none();
         let mut batch = Vec::new();
         tokio::select! {
-            biased;
             news = self.link.next() => self.on_news(news),
             () = until(deadline) => self.session.on_tick(now()),
             token = token(&mut self.token) => {
                 self.token = None;
                 token.into_iter().for_each(|token| self.session.renew(now(), token));
             }
-            () = self.shared.news.notified() => self.look_after_streams(),
+            () = self.status.news.notified() => self.look_after_streams(),
             taken = self.commands.recv_many(&mut batch, COMMANDS_AT_ONCE), if roomy && open => {
                 if taken == 0 {
                     self.begin_close();
@@ -290,13 +289,20 @@ impl Driver {
                     }
                 }
                 Action::Answer(ticket, answer) => {
-                    let _ = self.answers.remove(&ticket).map(|reply| reply.send(*answer));
+                    if let Some(reply) = self.answers.remove(&ticket) {
+                        let _ = reply.send(*answer);
+                    }
                 }
                 Action::Deliver(stream, message) => {
-                    self.streams.get(&stream).into_iter().for_each(|buffer| buffer.put((*message).clone()));
+                    if let Some(buffer) = self.streams.get(&stream) {
+                        buffer.put(*message);
+                    }
                 }
                 Action::End(stream, error) => {
-                    self.streams.remove(&stream).into_iter().for_each(|buffer| buffer.end(Some(error.clone())));
+                    self.streams
+                        .remove(&stream)
+                        .into_iter()
+                        .for_each(|buffer| buffer.end(Some(error.clone())));
                 }
                 Action::Emit(event) => self.tell(*event),
                 Action::FetchToken => self.fetch_token(),
@@ -329,7 +335,7 @@ impl Driver {
             }
         }
         let text = reason.clone().unwrap_or_else(|| "closed by the application".into());
-        let _ = self.shared.ended.set(text.clone());
+        let _ = self.status.ended.set(text.clone());
         self.commands.close();
         while let Ok(command) = self.commands.try_recv() {
             self.on_command(command);
@@ -338,7 +344,9 @@ impl Driver {
         self.perform();
         let error = reason.map(RequestError::Closed);
         self.streams.values().for_each(|buffer| buffer.end(error.clone()));
-        self.closed.into_iter().for_each(|reply| drop(reply.send(())));
+        for reply in self.closed {
+            let _ = reply.send(());
+        }
     }
 }
 

@@ -15,7 +15,7 @@ use crate::message::Message;
 pub const EVENTS: usize = 1024;
 
 /// One thing that happened.
-#[derive(Clone, Debug)]
+#[derive(Clone, Debug, PartialEq)]
 #[non_exhaustive]
 pub enum Event {
     /// A connection is up. Streams catch up and unanswered sends go out again by themselves.

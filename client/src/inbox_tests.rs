@@ -211,7 +211,8 @@ fn a_slow_consumer_stops_the_pull_and_a_refund_resumes_it() {
     let range = inbox.take_range("c").expect("the first pull");
     assert_eq!(range.limit as usize, STREAM_MESSAGES);
     let messages = (1..=300).map(wire).collect();
-    let answer = SyncedRange { first: 1, last: 300, messages, tip: 400, has_more: true, ..Default::default() };
+    let answer =
+        SyncedRange { first: 1, last: 300, messages, tip: 400, has_more: true, ..Default::default() };
     assert_eq!(inbox.on_range(now, answer).len(), STREAM_MESSAGES);
     assert_eq!(inbox.take_range("c"), None);
     assert!(inbox.offer(now, Message::from_wire(wire(257), "c")).is_empty());

@@ -86,7 +86,8 @@ impl Requests {
     /// Takes everything, for when there will be no further connection.
     pub fn drain(&mut self) -> Vec<Ticket> {
         let all = std::mem::take(self);
-        let requests = all.queued.into_iter().chain(all.in_flight.into_values()).chain(all.waiting.into_values());
+        let requests =
+            all.queued.into_iter().chain(all.in_flight.into_values()).chain(all.waiting.into_values());
         requests.map(|request| request.ticket).collect()
     }
 

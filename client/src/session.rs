@@ -41,6 +41,14 @@ pub struct Identity {
     pub device_id: u64,
 }
 
+impl Identity {
+    /// Who Welcome says this is.
+    pub fn of(welcome: &v1::Welcome) -> Identity {
+        let v1::Welcome { tenant, user, device_id, .. } = welcome;
+        Identity { tenant: tenant.clone(), user: user.clone(), device_id: *device_id }
+    }
+}
+
 /// What the session wants done.
 #[derive(Debug, PartialEq)]
 pub enum Action {
@@ -63,8 +71,12 @@ pub enum Action {
 /// What an unanswered frame was for.
 #[derive(Debug)]
 enum Pending {
-    Send { lane: String },
-    Sync { streams: Vec<StreamId> },
+    Send {
+        lane: String,
+    },
+    Sync {
+        streams: Vec<StreamId>,
+    },
     Request,
     /// Answers that only prove life.
     Housekeeping,
@@ -137,8 +149,8 @@ impl Session {
         self.pulse.set_heartbeat(welcome.heartbeat_ms);
         self.server_clock = (now, welcome.server_time_ms);
         self.expect_expiry(now, welcome.auth_expires_ms);
+        self.me = Identity::of(&welcome);
         self.resume = welcome.resume_token;
-        self.me = Identity { tenant: welcome.tenant, user: welcome.user, device_id: welcome.device_id };
         self.inboxes.restart();
         self.emit(Event::Connected { resumed });
         if !self.watched.is_empty() {

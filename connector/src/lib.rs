@@ -42,7 +42,6 @@ pub mod quic;
 pub mod rewind;
 pub mod session;
 pub mod sessions;
-
 pub mod tls;
 pub mod transport;
 pub mod websocket;

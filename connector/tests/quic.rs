@@ -124,6 +124,7 @@ async fn a_client_that_stands_still_delays_the_goodbye_only_briefly() {
     let made = Identity::self_signed().unwrap();
     let server = quic::bind(&made.identity, "127.0.0.1:0".parse().unwrap(), quic::IDLE_TIMEOUT).unwrap();
     let address = server.local_addr().unwrap();
+    let (stands, still) = tokio::sync::oneshot::channel();
     let (go_on, wait) = std::sync::mpsc::sync_channel::<()>(1);
     let client = std::thread::spawn(move || {
         let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
@@ -134,11 +135,14 @@ async fn a_client_that_stands_still_delays_the_goodbye_only_briefly() {
             let (mut send, mut recv) = connection.open_bi().await.unwrap();
             send.write_all(b"!").await.unwrap();
             recv.read_exact(&mut [0; 1]).await.unwrap();
+            stands.send(()).unwrap();
             wait.recv().unwrap();
             connection.closed().await
         })
     });
     let mut stream = quic::accept_stream(server.accept().await.unwrap(), DEADLINE).await.unwrap();
+    stream.write_all(b"!").await.unwrap();
+    still.await.unwrap();
     stream.write_all(&[7; 10_000]).await.unwrap();
     let goodbye = std::future::poll_fn(|cx| stream.poll_goodbye(cx, Code::SLOW_CONSUMER));
     tokio::time::timeout(DEADLINE, goodbye).await.unwrap().unwrap();

@@ -21,7 +21,8 @@ pub struct CheckConfig {
 
 impl CheckConfig {
     pub fn run(self) -> anyhow::Result<()> {
-        let sources = Sources { file: Some(self.file.clone()), environment: load::environment(), flags: Vec::new() };
+        let sources =
+            Sources { file: Some(self.file.clone()), environment: load::environment(), flags: Vec::new() };
         let (loaded, mut problems) = load(&sources);
         let readable = problems.is_empty();
         // What a key meant is unknown while it is misspelt, so only a readable file is judged as a whole.

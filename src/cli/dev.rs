@@ -16,7 +16,7 @@ use crate::config::origin::Origin;
 use crate::config::{Config, Loaded, Problems, Sources, load, validate};
 use crate::dev_data::{self, Addresses, DEFAULT_DIR, DevData};
 use crate::gateway::{Gateway, GatewayError, GatewayParts};
-use crate::{http, seed, telemetry};
+use crate::{http, telemetry};
 
 const EXAMPLES: &str = "\
 Examples:
@@ -79,10 +79,10 @@ impl Dev {
             verifier: Verifier::new(data.auth())?,
             tls: None,
             quic: Some(data.certificate()?),
+            seed: true,
             pages: http::dev_router(data.clone()),
         };
-        let gateway = Gateway::start(parts).await.map_err(with_fix)?;
-        seed::seed(gateway.store(), gateway.channel()).await.context("the users could not be made")?;
+        let gateway = Gateway::start(parts).await.map_err(|error| with_fix(error, data.addresses()))?;
         let addresses = gateway.addresses();
         data.put_addresses(&addresses)?;
         say(&block(&self.data, &data, &addresses)?)?;
@@ -91,16 +91,22 @@ impl Dev {
     }
 }
 
-fn with_fix(error: GatewayError) -> anyhow::Error {
+// `last` is where the directory's gateway listens or listened last.
+fn with_fix(error: GatewayError, last: Option<Addresses>) -> anyhow::Error {
     let fix = match &error {
-        GatewayError::Listen { port: "HTTP", .. } => "; stop it or choose another port with --http PORT",
-        GatewayError::Listen { .. } => "; stop it or choose another port with --tcp PORT",
-        GatewayError::Store(storage::embedded::OpenError::Locked { .. }) => {
-            "; stop it or choose another directory with --data DIR"
+        GatewayError::Listen { port: "HTTP", .. } => {
+            "stop it or choose another port with --http PORT".to_owned()
         }
-        _ => "",
+        GatewayError::Listen { .. } => "stop it or choose another port with --tcp PORT".to_owned(),
+        GatewayError::Store(storage::embedded::OpenError::Locked { .. }) => {
+            let page = last
+                .and_then(|last| last.http)
+                .map(|at| format!(" (its page is http://localhost:{})", at.port()));
+            format!("stop it{} or choose another directory with --data DIR", page.unwrap_or_default())
+        }
+        _ => return error.into(),
     };
-    anyhow!("{error}{fix}")
+    anyhow!("{error}; {fix}")
 }
 
 // What to do next, ready to be copied.
@@ -109,7 +115,8 @@ fn block(dir: &Path, data: &DevData, addresses: &Addresses) -> anyhow::Result<St
     let shown = |address: Option<std::net::SocketAddr>| address.map_or("off".to_owned(), |at| at.to_string());
     let page = addresses.http.map_or("off".to_owned(), |at| format!("http://localhost:{}", at.port()));
     let command = command();
-    let data_flag = if dir == Path::new(DEFAULT_DIR) { String::new() } else { format!(" --data {}", quoted(dir)) };
+    let data_flag =
+        if dir == Path::new(DEFAULT_DIR) { String::new() } else { format!(" --data {}", quoted(dir)) };
     let mut lines = vec![
         format!("whimbrel {} is ready", env!("CARGO_PKG_VERSION")),
         String::new(),

@@ -63,8 +63,14 @@ async fn serve(loaded: Loaded) -> anyhow::Result<()> {
         (Some(cert), Some(key)) => Some(Identity::from_pem_files(cert, key)?),
         _ => None,
     };
-    let parts =
-        GatewayParts { config: config.clone(), verifier, quic: tls.clone(), tls, pages: Router::new() };
+    let parts = GatewayParts {
+        config: config.clone(),
+        verifier,
+        quic: tls.clone(),
+        tls,
+        seed: false,
+        pages: Router::new(),
+    };
     let gateway = Gateway::start(parts).await.context("the gateway does not start")?;
     let addresses = gateway.addresses();
     tracing::info!(

@@ -22,6 +22,7 @@ impl Settings {
 }
 
 fn assignment(text: &str) -> Result<(String, String), String> {
-    let (key, value) = text.split_once('=').ok_or("write it as section.key=value, for example log.level=debug")?;
+    let (key, value) =
+        text.split_once('=').ok_or("write it as section.key=value, for example log.level=debug")?;
     Ok((key.trim().to_owned(), value.to_owned()))
 }

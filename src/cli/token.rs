@@ -60,14 +60,15 @@ impl Token {
     pub fn run(self) -> anyhow::Result<()> {
         let now_s = SystemClock.unix_millis() / 1000;
         let token = match &self.config {
-            Some(file) => self.from_config(file.clone(), now_s)?,
+            Some(file) => self.with_key_of(file.clone(), now_s)?,
             None => DevData::open(&self.data)?.token(self.identity(), now_s, self.ttl)?,
         };
         Ok(say(&token)?)
     }
 
-    fn from_config(&self, file: PathBuf, now_s: i64) -> anyhow::Result<String> {
-        let sources = Sources { file: Some(file.clone()), environment: load::environment(), flags: Vec::new() };
+    fn with_key_of(&self, file: PathBuf, now_s: i64) -> anyhow::Result<String> {
+        let sources =
+            Sources { file: Some(file.clone()), environment: load::environment(), flags: Vec::new() };
         let (loaded, mut problems) = load(&sources);
         let (keys, found) = keys::keys(&loaded);
         problems.extend(found);
@@ -89,13 +90,18 @@ impl Token {
 
     fn choose<'k>(&self, keys: &'k [Key]) -> anyhow::Result<&'k Key> {
         if let Some(kid) = &self.kid {
-            return keys.iter().find(|key| key.kid() == kid).ok_or_else(|| anyhow!("there is no key with kid {kid:?}"));
+            return keys
+                .iter()
+                .find(|key| key.kid() == kid)
+                .ok_or_else(|| anyhow!("there is no key with kid {kid:?}"));
         }
         if keys.is_empty() {
             bail!("auth.keys is empty; add one with algorithm = \"HS256\" and a secret_file");
         }
         let shared = keys.iter().find(|key| key.algorithm() == Algorithm::Hs256);
-        shared.ok_or_else(|| anyhow!("all keys are public ones; their tokens come from whoever holds the private half"))
+        shared.ok_or_else(|| {
+            anyhow!("all keys are public ones; their tokens come from whoever holds the private half")
+        })
     }
 
     // A seeded user keeps name and role unless told otherwise.
@@ -132,7 +138,10 @@ fn ttl(text: &str) -> Result<i64, String> {
         _ => return Err("use a number and s, m, h or d, such as 15m".to_owned()),
     };
     let count: i64 = digits.parse().map_err(|_| "use a number and s, m, h or d, such as 15m".to_owned())?;
-    count.checked_mul(seconds).filter(|ttl| *ttl > 0).ok_or_else(|| "the time has to be more than 0".to_owned())
+    count
+        .checked_mul(seconds)
+        .filter(|ttl| *ttl > 0)
+        .ok_or_else(|| "the time has to be more than 0".to_owned())
 }
 
 #[cfg(test)]

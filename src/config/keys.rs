@@ -32,7 +32,8 @@ pub fn verifier(loaded: &Loaded) -> Result<Verifier, Vec<Problem>> {
     }
     let auth = &loaded.config.auth;
     let config = AuthConfig { issuer: auth.issuer.clone(), audience: auth.audience.clone(), keys };
-    Verifier::new(config).map_err(|error| vec![Problem::error(loaded.origins.of("auth.keys"), format!("auth: {error}"))])
+    Verifier::new(config)
+        .map_err(|error| vec![Problem::error(loaded.origins.of("auth.keys"), format!("auth: {error}"))])
 }
 
 fn key(entry: &AuthKey, at: &Origin, problems: &mut Vec<Problem>) -> Result<Key, String> {
@@ -47,7 +48,8 @@ fn key(entry: &AuthKey, at: &Origin, problems: &mut Vec<Problem>) -> Result<Key,
     }
     let path = entry.public_key_file.get();
     let path = path.ok_or_else(|| format!("{} needs public_key_file, a PEM file", algorithm.name()))?;
-    Key::public(&entry.kid, algorithm, read(path)?.as_bytes()).map_err(|error| format!("{}: {error}", path.display()))
+    Key::public(&entry.kid, algorithm, read(path)?.as_bytes())
+        .map_err(|error| format!("{}: {error}", path.display()))
 }
 
 fn secret(entry: &AuthKey, at: &Origin, problems: &mut Vec<Problem>) -> Result<String, String> {

@@ -49,7 +49,9 @@ pub fn load(sources: &Sources) -> (Loaded, Vec<Problem>) {
 
 /// The process's own environment. Variables that are not UTF-8 are not ours.
 pub fn environment() -> Vec<(String, String)> {
-    std::env::vars_os().filter_map(|(name, text)| Some((name.into_string().ok()?, text.into_string().ok()?))).collect()
+    std::env::vars_os()
+        .filter_map(|(name, text)| Some((name.into_string().ok()?, text.into_string().ok()?)))
+        .collect()
 }
 
 #[derive(Default)]
@@ -66,7 +68,8 @@ impl Loader {
             Ok(text) => self.document(&name, &text),
             Err(error) => {
                 let hint = "`whimbrel config default > whimbrel.toml` writes one to start from";
-                self.problems.push(Problem::error(Origin::File(name), format!("cannot be read: {error}; {hint}")));
+                self.problems
+                    .push(Problem::error(Origin::File(name), format!("cannot be read: {error}; {hint}")));
             }
         }
     }
@@ -158,8 +161,9 @@ impl Loader {
             Ok(()) => self.loaded.origins.note(path, origin),
             Err(None) => self.unknown_key(section, key, origin),
             Err(Some(faults)) => {
-                let problems =
-                    faults.into_iter().map(|fault| Problem::error(origin.clone(), format!("{path}: {}", fault.message)));
+                let problems = faults
+                    .into_iter()
+                    .map(|fault| Problem::error(origin.clone(), format!("{path}: {}", fault.message)));
                 self.problems.extend(problems);
             }
         }

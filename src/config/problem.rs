@@ -54,11 +54,12 @@ impl fmt::Display for Problems {
 /// `; did you mean …?` if one of the names is close, else the names there are.
 pub fn did_you_mean<'a>(typed: &str, names: impl Iterator<Item = &'a str>) -> String {
     let names: Vec<&str> = names.collect();
+    // Two letters swapped count as one change; a longer name may have more of them.
     let close = names
         .iter()
-        .map(|name| (strsim::jaro_winkler(typed, name), name))
-        .filter(|(likeness, _)| *likeness > 0.75)
-        .max_by(|(one, _), (other, _)| one.total_cmp(other));
+        .map(|name| (strsim::osa_distance(typed, name), name))
+        .filter(|(changes, _)| *changes <= 1 + typed.len() / 4)
+        .min_by_key(|(changes, _)| *changes);
     match close {
         Some((_, name)) => format!("; did you mean `{name}`?"),
         None => format!("; there are {}", names.join(", ")),

@@ -50,7 +50,7 @@ macro_rules! section {
                     name: stringify!($name),
                     doc: &[$($field_doc),+],
                     shown: $crate::config::setting::Setting::show(&self.$name),
-                    range: String::new() $(+ &format!("{} to {}", $range.start(), $range.end()))?,
+                    range: String::new() $(+ &$crate::config::setting::range_text::<$type>(&$range))?,
                 },)+]
             }
 

@@ -70,6 +70,11 @@ pub fn within<N: PartialOrd + fmt::Display>(
     fault(span, message)
 }
 
+/// A range for people.
+pub fn range_text<N: fmt::Display>(range: &RangeInclusive<N>) -> String {
+    format!("{} to {}", range.start(), range.end())
+}
+
 impl Setting for String {
     fn read(value: &Value<'_>) -> Result<Self, Vec<Fault>> {
         text(value).map(str::to_owned)
@@ -99,10 +104,13 @@ number! { u16 u32 u64 usize }
 
 impl Setting for Listen {
     fn read(value: &Value<'_>) -> Result<Self, Vec<Fault>> {
-        const EXPECTED: &str = "an IP address and a port such as \"127.0.0.1:7400\" or \"[::1]:7400\", or \"\" for off";
+        const EXPECTED: &str =
+            "an IP address and a port such as \"127.0.0.1:7400\" or \"[::1]:7400\", or \"\" for off";
         match text(value)? {
             "" => Ok(Listen(None)),
-            address => address.parse().map(|address| Listen(Some(address))).or_else(|_| wrong(value, EXPECTED)),
+            address => {
+                address.parse().map(|address| Listen(Some(address))).or_else(|_| wrong(value, EXPECTED))
+            }
         }
     }
 
@@ -179,7 +187,9 @@ impl Setting for LogFormat {
 
 impl Setting for Vec<String> {
     fn read(value: &Value<'_>) -> Result<Self, Vec<Fault>> {
-        let DeValue::Array(array) = value.get_ref() else { return wrong(value, "a list of texts: [\"a\", \"b\"]") };
+        let DeValue::Array(array) = value.get_ref() else {
+            return wrong(value, "a list of texts: [\"a\", \"b\"]");
+        };
         array.iter().map(String::read).collect()
     }
 
@@ -217,7 +227,8 @@ pub fn fill(section: &mut dyn Section, table: &toml::de::DeTable<'_>) -> Vec<Fau
         match section.set(key.get_ref(), value) {
             Some(Ok(())) => {}
             Some(Err(found)) => faults.extend(found),
-            None => faults.push(Fault { span: key.span(), message: unknown(section, key.get_ref(), "this table") }),
+            None => faults
+                .push(Fault { span: key.span(), message: unknown(section, key.get_ref(), "this table") }),
         }
     }
     faults

@@ -48,7 +48,8 @@ fn listeners(loaded: &Loaded, problems: &mut Vec<Problem>) {
     problems.extend(plaintext(loaded, "tcp", config.tcp.listen, config.tcp.plaintext));
     problems.extend(plaintext(loaded, "http", config.http.listen, config.http.plaintext));
     if config.quic.listen != off && !has_certificate(loaded) {
-        let message = "quic.listen needs a certificate; set tls.cert and tls.key, or listen = \"\" under [quic]";
+        let message =
+            "quic.listen needs a certificate; set tls.cert and tls.key, or listen = \"\" under [quic]";
         problems.push(Problem::error(loaded.origins.of("quic.listen"), message));
     }
     if config.tcp.listen != off && config.tcp.listen == config.http.listen {
@@ -113,7 +114,10 @@ fn origins(loaded: &Loaded, problems: &mut Vec<Problem>) {
     for (index, origin) in loaded.config.http.allowed_origins.iter().enumerate() {
         if let Err(error) = UpgradePolicy::new([origin.as_str()]) {
             let at = loaded.origins.of(&format!("http.allowed_origins[{index}]"));
-            problems.push(Problem::error(at, format!("http.allowed_origins: {error}, for example https://chat.example.com")));
+            problems.push(Problem::error(
+                at,
+                format!("http.allowed_origins: {error}, for example https://chat.example.com"),
+            ));
         }
     }
 }

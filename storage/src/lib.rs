@@ -19,7 +19,7 @@ pub mod log;
 pub mod member;
 
 pub use directory::Directory;
-pub use embedded::{EmbeddedConfig, EmbeddedStore};
+pub use embedded::{EmbeddedConfig, EmbeddedStore, OpenError};
 pub use error::StoreError;
 pub use key::ConversationKey;
 pub use log::Log;

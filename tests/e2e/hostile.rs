@@ -84,7 +84,8 @@ async fn a_length_above_the_limit() {
 #[tokio::test]
 async fn a_frame_cut_at_every_byte() {
     let stage = Stage::new().await;
-    let whole = frame::encode(&ClientFrame { ack: 0, id: 9, body: Some(Ask::Send(text_to("friend", "cut"))) });
+    let whole =
+        frame::encode(&ClientFrame { ack: 0, id: 9, body: Some(Ask::Send(text_to("friend", "cut"))) });
     for cut in 1..whole.len() {
         let (mut raw, _) = Raw::login(&stage.gateway, "mallory", "bad").await;
         raw.bytes(&whole[..cut]).await;

@@ -38,7 +38,8 @@ async fn what_one_may_not_see_looks_like_what_is_not_there() {
     let absent = format!("g:{}", "0".repeat(26));
     for conversation in [&room, &direct] {
         for (forbidden, nothing) in asked_of(conversation).into_iter().zip(asked_of(&absent)) {
-            let (forbidden, nothing) = (error(&mut mallory, forbidden).await, error(&mut mallory, nothing).await);
+            let (forbidden, nothing) =
+                (error(&mut mallory, forbidden).await, error(&mut mallory, nothing).await);
             assert_eq!(forbidden.code, Code::NOT_FOUND.number(), "{forbidden:?}");
             assert_eq!(forbidden, nothing, "{conversation}");
         }
@@ -120,7 +121,8 @@ async fn malformed_fields_are_invalid_requests() {
 async fn more_than_the_limit_allows_is_too_many() {
     let gateway = Gateway::start().await;
     let (mut raw, _) = Raw::login(&gateway, "alice", "phone").await;
-    let ranges = vec![SyncRange { conversation: "d:alice~bob".into(), ..SyncRange::default() }; MAX_SYNC_RANGES + 1];
+    let ranges =
+        vec![SyncRange { conversation: "d:alice~bob".into(), ..SyncRange::default() }; MAX_SYNC_RANGES + 1];
     assert_eq!(refused(raw.request(Ask::Sync(Sync { ranges })).await), Code::TOO_MANY);
     let conversations = vec!["d:alice~bob".to_owned(); MAX_WATCHED + 1];
     assert_eq!(refused(raw.request(Ask::Watch(Watch { conversations })).await), Code::TOO_MANY);
@@ -155,7 +157,9 @@ async fn who_has_left_sees_nothing_new() {
         add: vec![],
         remove: vec!["bob".into()],
     };
-    let Told::SendAck(left) = bob.request(Ask::ChangeMembers(leave)).await else { panic!("anybody may leave") };
+    let Told::SendAck(left) = bob.request(Ask::ChangeMembers(leave)).await else {
+        panic!("anybody may leave")
+    };
     alice.send(text(&room, "after")).await;
     assert_eq!(refused(bob.request(Ask::Send(text(&room, "hello?"))).await), Code::NOT_FOUND);
     let seen = bob.sync(&room, 1).await;

@@ -108,7 +108,8 @@ async fn of_many_logins_at_once_one_remains() {
         });
     }
     let mut devices = logins.join_all().await;
-    let ids: std::collections::HashSet<u64> = devices.iter().flat_map(|(_, w)| w.as_ref().map(|w| w.device_id)).collect();
+    let ids: std::collections::HashSet<u64> =
+        devices.iter().flat_map(|(_, w)| w.as_ref().map(|w| w.device_id)).collect();
     assert_eq!(ids.len(), 1);
     let (mut bob, _) = Raw::login(&gateway, "bob", "phone").await;
     bob.send(text_to("alice", "who is there?")).await;

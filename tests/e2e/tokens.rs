@@ -22,7 +22,8 @@ async fn a_device_without_a_valid_token_stays_outside() {
     let gateway = Gateway::start().await;
     let good = gateway.token("alice");
     let (signed, signature) = good.rsplit_once('.').unwrap();
-    let (_, other_signature) = gateway.token("bob").rsplit_once('.').map(|(a, b)| (a.to_owned(), b.to_owned())).unwrap();
+    let (_, other_signature) =
+        gateway.token("bob").rsplit_once('.').map(|(a, b)| (a.to_owned(), b.to_owned())).unwrap();
     let cases = [
         (String::new(), Code::TOKEN_REQUIRED),
         ("nonsense".to_owned(), Code::TOKEN_INVALID),

@@ -3,6 +3,8 @@
 use std::net::SocketAddr;
 use std::sync::Arc;
 
+use client::{Client, From};
+use futures::StreamExt;
 use parking_lot::Mutex;
 use protocol::code::Code;
 use protocol::v1::client_frame::Body as Ask;
@@ -61,11 +63,19 @@ pub struct Sender {
     installation: String,
     conversation: String,
     connection: Option<Raw>,
-    pub device: u64,
+    device: u64,
+    /// The highest seq acked so far.
+    last: u64,
 }
 
 impl Sender {
-    pub fn new(recorder: &Recorder, gateway: &Gateway, user: &str, installation: &str, conversation: &str) -> Sender {
+    pub fn new(
+        recorder: &Recorder,
+        gateway: &Gateway,
+        user: &str,
+        installation: &str,
+        conversation: &str,
+    ) -> Sender {
         Sender {
             recorder: recorder.clone(),
             address: gateway.tcp,
@@ -75,6 +85,7 @@ impl Sender {
             conversation: conversation.into(),
             connection: None,
             device: 0,
+            last: 0,
         }
     }
 
@@ -116,6 +127,9 @@ impl Sender {
             let answer = if alive { connection.answer_or_end(request).await } else { None };
             alive = answer.is_some();
             let outcome = outcome(answer);
+            if let Outcome::Acked { seq, .. } = outcome {
+                self.last = self.last.max(seq);
+            }
             acked += usize::from(acked == at && matches!(outcome, Outcome::Acked { .. }));
             self.recorder.ended(op, outcome);
         }
@@ -127,11 +141,14 @@ impl Sender {
     async fn read(&mut self) {
         self.connect().await;
         let mut connection = self.connection.take().expect("connected");
-        let op = self.recorder.with(|h| h.read(self.device, &self.user, &self.conversation, 1));
-        let range = SyncRange { conversation: self.conversation.clone(), from: 1, backwards: false, limit: 0 };
+        let from = self.last.saturating_sub(20).max(1);
+        let op = self.recorder.with(|h| h.read(self.device, &self.user, &self.conversation, from));
+        let range = SyncRange { conversation: self.conversation.clone(), from, backwards: false, limit: 0 };
         let request = connection.ask(Ask::Sync(Sync { ranges: vec![range] })).await;
         if let Some(Told::SyncResult(result)) = connection.answer_or_end(request).await {
-            if let [range] = result.ranges.as_slice() && range.error.is_none() {
+            if let [range] = result.ranges.as_slice()
+                && range.error.is_none()
+            {
                 let result = read_result(range);
                 self.recorder.with(|h| h.push(Event::ReadEnded { op, result }));
             }
@@ -155,6 +172,46 @@ impl Sender {
         assert!(self.device == 0 || self.device == welcome.device_id, "a device keeps its id");
         self.device = welcome.device_id;
         Some(raw)
+    }
+}
+
+/// Reads a conversation with the SDK and records what it shows, until a seq has been seen.
+pub async fn watch_until(
+    recorder: Recorder,
+    client: Client,
+    conversation: String,
+    last: watch::Receiver<u64>,
+) -> Client {
+    let (device, user) = (client.device_id(), client.user().to_owned());
+    recorder.with(|h| h.push(Event::Follows { device, user, conversation: conversation.clone(), from: 1 }));
+    let (mut messages, mut last, mut seen) =
+        (client.conversation(&conversation).messages(From::Start), last, 0);
+    loop {
+        let end = *last.borrow_and_update();
+        if end != 0 && seen >= end {
+            recorder.with(|h| h.push(Event::CaughtUp { device, conversation: conversation.clone() }));
+            return client;
+        }
+        tokio::select! {
+            Ok(()) = last.changed() => {}
+            message = messages.next() => {
+                let message = message.unwrap_or_else(|| panic!("the stream ended: {:?}", messages.ended_because()));
+                seen = message.seq;
+                let entry = shown(&message);
+                recorder.with(|h| h.push(Event::Saw { device, conversation: conversation.clone(), entry }));
+            }
+        }
+    }
+}
+
+/// A message of the SDK as the history has it.
+fn shown(message: &client::Message) -> Entry {
+    Entry {
+        seq: message.seq,
+        device: message.sender_device,
+        id: message.id.as_ref().try_into().expect("16 bytes"),
+        body: message.content.data.to_vec(),
+        change: message.members_changed.is_some(),
     }
 }
 

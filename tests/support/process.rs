@@ -38,10 +38,22 @@ impl Settings {
     }
 }
 
-/// A running gateway (`whimbrel serve`), killed when it is dropped.
+/// How a gateway is started.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Mode {
+    /// `whimbrel serve` with a configuration file.
+    Serve,
+    /// `whimbrel dev`: QUIC too, and users to sign in as.
+    Dev,
+}
+
+/// A running gateway, killed when it is dropped.
 pub struct Gateway {
     directory: TempDir,
+    mode: Mode,
     child: Option<Child>,
+    /// How often it was started.
+    starts: usize,
     pub issuer: Issuer,
     /// Devices over TCP.
     pub tcp: SocketAddr,
@@ -62,13 +74,25 @@ impl Gateway {
         gateway
     }
 
+    /// A gateway for development, with its users and with QUIC on the port of TCP.
+    pub async fn dev() -> Gateway {
+        let mut gateway = Gateway::new(Mode::Dev);
+        gateway.launch().await;
+        gateway.issuer = Issuer::of_dev(&gateway.data());
+        gateway
+    }
+
     /// Directory and configuration of a gateway that is not started yet.
     pub fn prepare(settings: Settings) -> Gateway {
-        let directory = TempDir::with_prefix("whimbrel-e2e-").unwrap();
-        let (tcp, http) = (free_port(), free_port());
-        let gateway = Gateway { directory, child: None, issuer: Issuer::new(), tcp, http };
+        let gateway = Gateway::new(Mode::Serve);
         fs::write(gateway.config(), gateway.config_text(&settings)).unwrap();
         gateway
+    }
+
+    fn new(mode: Mode) -> Gateway {
+        let directory = TempDir::with_prefix("whimbrel-e2e-").unwrap();
+        let (tcp, http) = (free_port(), free_port());
+        Gateway { directory, mode, child: None, starts: 0, issuer: Issuer::new(), tcp, http }
     }
 
     fn config_text(&self, settings: &Settings) -> String {
@@ -122,29 +146,44 @@ impl Gateway {
     /// Starts the process.
     pub fn spawn(&mut self) {
         assert!(self.child.is_none(), "it runs already");
-        let child = self.command().spawn().unwrap_or_else(|error| panic!("{PROGRAM}: {error}"));
-        self.child = Some(child);
+        let log = File::options().create(true).append(true).open(self.log_file()).unwrap();
+        let mut command = self.command();
+        command.stdout(log.try_clone().unwrap()).stderr(log);
+        self.child = Some(command.spawn().unwrap_or_else(|error| panic!("{PROGRAM}: {error}")));
+        self.starts += 1;
     }
 
-    /// The command that starts it, output into the log.
+    /// The command that starts it.
     pub fn command(&self) -> Command {
-        let log = File::options().create(true).append(true).open(self.log_file()).unwrap();
         let mut command = Command::new(PROGRAM);
-        command.arg("serve").arg("--config").arg(self.config());
+        match self.mode {
+            Mode::Serve => command.arg("serve").arg("--config").arg(self.config()),
+            Mode::Dev => command.arg("dev").arg("--data").arg(self.data()).args([
+                "--tcp".to_owned(),
+                self.tcp.port().to_string(),
+                "--http".to_owned(),
+                self.http.port().to_string(),
+            ]),
+        };
         command.current_dir(self.directory.path()).stdin(Stdio::null());
-        command.stdout(log.try_clone().unwrap()).stderr(log);
         command
     }
 
     /// Waits until the gateway says that it takes devices.
-    pub async fn ready(&mut self) {
+    async fn ready(&mut self) {
         let deadline = Instant::now() + PATIENCE;
-        while !matches!(http::get(self.http, "/readyz").await, Ok(answer) if answer.status == 200) {
+        while !self.is_ready().await {
             let ended = self.child.as_mut().and_then(|child| child.try_wait().unwrap());
             assert!(ended.is_none(), "it ended with {ended:?}:\n{}", self.log());
             assert!(Instant::now() < deadline, "not ready:\n{}", self.log());
             tokio::time::sleep(Duration::from_millis(10)).await;
         }
+    }
+
+    /// It has said so, and its probe agrees.
+    async fn is_ready(&self) -> bool {
+        self.log().matches(" is ready").count() == self.starts
+            && http::get(self.http, "/readyz").await.is_ok_and(|answer| answer.status == 200)
     }
 
     /// Ends the process as a crash does: no handler runs (SIGKILL, to this process alone).
@@ -189,9 +228,19 @@ impl Gateway {
         format!("tcp://{}", self.tcp)
     }
 
+    /// What the SDK connects to over QUIC.
+    pub fn quic_url(&self) -> String {
+        format!("quic://{}", self.tcp)
+    }
+
+    /// The certificate of a development gateway.
+    pub fn certificate(&self) -> Vec<u8> {
+        fs::read(self.data().join("dev-cert.pem")).unwrap()
+    }
+
     /// What the SDK and browsers connect to over WebSocket.
     pub fn ws_url(&self) -> String {
-        format!("ws://{}{}", self.http, protocol::preface::WEBSOCKET_PATH)
+        format!("ws://{}", self.http)
     }
 }
 

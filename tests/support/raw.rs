@@ -3,8 +3,8 @@
 use std::net::SocketAddr;
 
 use bytes::BytesMut;
-use protocol::codec::FrameCodec;
 use protocol::code::Code;
+use protocol::codec::FrameCodec;
 use protocol::frame;
 use protocol::preface::PREFACE;
 use protocol::v1::client_frame::Body as Ask;
@@ -178,7 +178,9 @@ impl Raw {
 
     async fn read_frame(&mut self) -> Option<ServerFrame> {
         loop {
-            if let Some(frame) = FrameCodec::default().decode(&mut self.input).expect("the server's frames are right") {
+            if let Some(frame) =
+                FrameCodec::default().decode(&mut self.input).expect("the server's frames are right")
+            {
                 return Some(frame.messages().next().unwrap().expect("the server's messages are right"));
             }
             match self.stream.read_buf(&mut self.input).await {

@@ -1,5 +1,6 @@
 //! Signed tokens for any user.
 
+use std::path::Path;
 use std::time::{SystemTime, UNIX_EPOCH};
 
 use connector::auth::{Key, NewClaims, mint};
@@ -14,15 +15,24 @@ pub const KID: &str = "test";
 const PARTY: &str = "whimbrel";
 
 /// Signs tokens with the secret that a gateway was started with.
-#[derive(Clone, Debug)]
+#[derive(Clone)]
 pub struct Issuer {
+    kid: &'static str,
+    name: &'static str,
     secret: String,
 }
 
 impl Issuer {
     /// An issuer with a secret of its own.
     pub fn new() -> Issuer {
-        Issuer { secret: crate::support::history::Hex(&rand::random::<[u8; 32]>()).to_string() }
+        let secret = crate::support::history::Hex(&rand::random::<[u8; 32]>()).to_string();
+        Issuer { kid: KID, name: PARTY, secret }
+    }
+
+    /// The issuer that `whimbrel dev` has made in its data directory.
+    pub fn of_dev(data: &Path) -> Issuer {
+        let secret = std::fs::read_to_string(data.join("dev-secret")).unwrap();
+        Issuer { kid: "dev", name: "whimbrel-dev", secret: secret.trim().to_owned() }
     }
 
     pub fn secret(&self) -> &str {
@@ -45,11 +55,11 @@ impl Issuer {
         };
         let claims = NewClaims {
             identity,
-            issuer: PARTY.into(),
+            issuer: self.name.into(),
             audience: PARTY.into(),
             issued_s: now.min(now + seconds) - 60,
             expires_s: now + seconds,
         };
-        mint(&Key::hs256(KID, self.secret.as_bytes()).unwrap(), &claims).unwrap()
+        mint(&Key::hs256(self.kid, self.secret.as_bytes()).unwrap(), &claims).unwrap()
     }
 }

@@ -1,6 +1,6 @@
 // The page: sign-in, the list, the open conversation, and what keys and buttons do.
 
-import { Client, SUPERSEDED, TOKEN_EXPIRED } from './client.js';
+import { Client, SUPERSEDED, TOKEN_EXPIRED, TOKEN_INVALID } from './client.js';
 import { unread } from './conversation.js';
 import { arrange, conversationRow, element, messageElements, paintAvatar } from './view.js';
 
@@ -20,6 +20,7 @@ let cache = new Map();
 let client;
 let open;
 let connection = { state: 'idle' };
+let tokenRenewed = false;
 let typingSentAt = 0;
 let atEnd = true;
 let drawing = false;
@@ -136,10 +137,13 @@ function listen(to) {
 async function connectionChanged(detail) {
   connection = detail;
   draw();
-  if (detail.state !== 'stopped' || detail.code !== TOKEN_EXPIRED) return;
+  if (detail.state === 'ready') tokenRenewed = false;
+  if (detail.state !== 'stopped' || ![TOKEN_EXPIRED, TOKEN_INVALID].includes(detail.code)) return;
   const stale = await currentToken();
-  if ((await currentToken(true)) === stale) signOut('Your token has expired. Sign in again.');
-  else client.connect();
+  const renewed = !tokenRenewed && (await currentToken(true)) !== stale;
+  tokenRenewed = true;
+  if (renewed) client?.connect();
+  else signOut(detail.code === TOKEN_EXPIRED ? 'Your token has expired. Sign in again.' : 'The server does not accept this token.');
 }
 
 function drawConnection() {

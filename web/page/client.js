@@ -6,7 +6,7 @@
 import { directId, newConversation } from './conversation.js';
 import { Link } from './link.js';
 
-export { SUPERSEDED, TOKEN_EXPIRED } from './link.js';
+export { SUPERSEDED, TOKEN_EXPIRED, TOKEN_INVALID } from './link.js';
 
 const PAGE_MESSAGES = 50;
 const PAGE_CONVERSATIONS = 100;
@@ -162,7 +162,9 @@ export class Client extends EventTarget {
     const { token } = this.link;
     if (expiresMs === 0n || typeof token !== 'function' || left > 2 ** 31 - 1) return;
     this.#authTimer = setTimeout(async () => {
+      const current = await token();
       const fresh = await token(true);
+      if (fresh === current) return;
       this.#ask({ refresh_auth: { token: fresh } }, ({ auth_refreshed }) =>
         this.#refreshAuth(auth_refreshed.expires_ms, BigInt(Date.now())),
       );

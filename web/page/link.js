@@ -21,6 +21,7 @@ const ACK_EVERY = 16;
 
 const VERDICT = { RESUME: 0, FRESH: 1, NEVER: 2 };
 const RESUMED = 1;
+export const TOKEN_INVALID = 201;
 export const TOKEN_EXPIRED = 202;
 export const SUPERSEDED = 204;
 /** Codes after which to connect again although their class says no. */

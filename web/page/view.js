@@ -171,6 +171,7 @@ function changeText(client, message) {
   const names = (users) => users.map((user) => client.nameOf(user)).join(', ');
   const newcomers = names(added.map((member) => member.user).filter((user) => !created || user !== message.sender));
   if (created?.kind === 1) return 'This is the beginning of the conversation';
+  if (created && !message.sender) return `Conversation started${newcomers ? ` with ${newcomers}` : ''}`;
   if (created) return `${who} started the conversation${newcomers ? ` with ${newcomers}` : ''}`;
   if (removed.length === 1 && removed[0] === message.sender) return `${who} left`;
   const parts = [newcomers && `added ${newcomers}`, removed.length && `removed ${names(removed)}`].filter(Boolean);

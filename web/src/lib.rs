@@ -106,7 +106,10 @@ mod tests {
                 assert!(FILES.iter().any(|(p, ..)| p[1..] == *name), "{path} imports {name}");
             }
             assert!(!text.contains("innerHTML"), "{path} writes markup");
-            assert!(kind != HTML || !text.contains(" style=") && !text.contains("<script>"), "{path} has inline code");
+            assert!(
+                kind != HTML || !text.contains(" style=") && !text.contains("<script>"),
+                "{path} has inline code"
+            );
         }
     }
 }

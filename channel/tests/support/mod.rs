@@ -57,6 +57,15 @@ impl World {
         World { node, store, directory: None }
     }
 
+    /// A node with one slot task over a store that wraps `store`.
+    pub async fn wrapped(store: Arc<EmbeddedStore>, wrapper: Arc<dyn storage::Store>) -> World {
+        let node = node_id(NodeType::Channel, 1);
+        let config =
+            ChannelConfig { slot_tasks: 1, ..ChannelConfig::new(node, WorkerNumber::new(7).unwrap()) };
+        let node = ChannelNode::start(config, wrapper, Arc::new(SystemClock)).await.unwrap();
+        World { node, store, directory: None }
+    }
+
     /// Stores entries of a conversation: the first creates it with these members, the rest carry `payloads`.
     pub async fn seed(&self, conversation: &str, members: Vec<MemberRow>, payloads: &[Vec<u8>], at_ms: i64) {
         let info = ConversationInfo { kind: 0, title: conversation.to_owned() };
@@ -88,6 +97,7 @@ impl World {
         let (told, inbox) = mpsc::channel(INBOX);
         let recorder = Arc::new(Recorder { node: node_id(NodeType::Connector, number), told });
         let link = self.node.connect(recorder.clone());
+        Connector { link, recorder, inbox, last_id: 0 }
     }
 }
 

@@ -108,7 +108,8 @@ mod tests {
 
     #[test]
     fn bad_addresses_say_why() {
-        let bad = ["127.0.0.1:7400", "http://h:1", "tcp://h", "tcp://:1", "tcp://h:x", "tcp://a@h:1", "ws://h/x"];
+        let bad =
+            ["127.0.0.1:7400", "http://h:1", "tcp://h", "tcp://:1", "tcp://h:x", "tcp://a@h:1", "ws://h/x"];
         for text in bad {
             let error = Address::parse(text).unwrap_err();
             assert!(matches!(error, ConnectError::Address { .. }), "{text}: {error}");

@@ -3,8 +3,7 @@
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
 
-use protocol::code::Code;
-use quinn::{Endpoint, Incoming, VarInt};
+use quinn::{Endpoint, Incoming};
 
 use crate::accept::Place;
 use crate::connector::Connector;
@@ -12,7 +11,7 @@ use crate::quic::{accept_stream, admit};
 
 impl Connector {
     /// Serves devices on `endpoint` until the connector drains. Connections that are logged in then live on until
-    /// they end; the endpoint must be kept for them.
+    /// they end.
     pub fn serve_quic(self: &Arc<Self>, endpoint: Endpoint) {
         let connector = self.clone();
         let connecting = Arc::new(AtomicUsize::new(0));
@@ -47,11 +46,4 @@ impl Connector {
         }
         drop(connecting);
     }
-}
-
-/// Ends an endpoint: what still hangs on it is closed with SHUTTING_DOWN, and the last packets get out.
-pub async fn close(endpoint: &Endpoint) {
-    let code = Code::SHUTTING_DOWN;
-    endpoint.close(VarInt::from_u32(code.number()), code.name().as_bytes());
-    endpoint.wait_idle().await;
 }

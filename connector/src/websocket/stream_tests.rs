@@ -203,3 +203,65 @@ async fn a_pong_that_cannot_be_sent_loses_no_payload() {
     assert_eq!(socket.read(&mut buf).await.unwrap(), 4);
     assert_eq!(&buf[..4], b"data");
 }
+
+/// A pipe whose every second write is pending, though it wakes at once, and that takes at most seven bytes.
+struct Hesitant {
+    pipe: DuplexStream,
+    ready: bool,
+}
+
+impl AsyncRead for Hesitant {
+    fn poll_read(
+        mut self: Pin<&mut Self>,
+        cx: &mut Context<'_>,
+        buf: &mut ReadBuf<'_>,
+    ) -> Poll<io::Result<()>> {
+        Pin::new(&mut self.pipe).poll_read(cx, buf)
+    }
+}
+
+impl AsyncWrite for Hesitant {
+    fn poll_write(mut self: Pin<&mut Self>, cx: &mut Context<'_>, buf: &[u8]) -> Poll<io::Result<usize>> {
+        self.ready = !self.ready;
+        if self.ready {
+            return Pin::new(&mut self.pipe).poll_write(cx, &buf[..buf.len().min(7)]);
+        }
+        cx.waker().wake_by_ref();
+        Poll::Pending
+    }
+
+    fn poll_flush(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
+        Pin::new(&mut self.pipe).poll_flush(cx)
+    }
+
+    fn poll_shutdown(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
+        Pin::new(&mut self.pipe).poll_shutdown(cx)
+    }
+}
+
+#[tokio::test]
+async fn a_rest_is_never_overtaken() {
+    let (server, mut client) = tokio::io::duplex(4096);
+    let mut socket = WebSocket::new(Hesitant { pipe: server, ready: false });
+    for round in 0..20 {
+        assert_eq!(socket.write(&[round; 30]).await.unwrap(), 30);
+    }
+    poll_fn(|cx| socket.poll_close(cx, || Control::closing(Code::SHUTTING_DOWN))).await.unwrap();
+    for round in 0..20 {
+        assert_eq!(server_frame(&mut client).await, (0x82, vec![round; 30]));
+    }
+    assert_eq!(server_frame(&mut client).await.0, 0x88);
+}
+
+/// A stream that holds bytes back, as TLS does, is flushed by the reading side.
+#[tokio::test]
+async fn a_pong_is_flushed_without_a_write() {
+    let (server, mut client) = tokio::io::duplex(1024);
+    let mut socket = WebSocket::new(tokio::io::BufWriter::new(server));
+    client.write_all(&client_frame(0x89, b"?")).await.unwrap();
+    let mut buf = [0; 16];
+    tokio::select! {
+        read = socket.read(&mut buf) => panic!("{read:?}"),
+        pong = server_frame(&mut client) => assert_eq!(pong, (0x8a, b"?".to_vec())),
+    }
+}

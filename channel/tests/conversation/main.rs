@@ -1,0 +1,15 @@
+//! The pure core of a conversation.
+//!
+//! | file | what it holds the core to |
+//! |---|---|
+//! | `rules` | each rule about sends and outcomes by an example |
+//! | `people` | each rule about members, signals and cursors by an example |
+//! | `chaos` | the invariants, under random requests, retries and outcomes |
+//! | `reference` | a sequential model that answers the same requests at once |
+//! | `support` | a log in memory, and the core's other half |
+
+mod chaos;
+mod people;
+mod reference;
+mod rules;
+mod support;

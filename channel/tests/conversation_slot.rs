@@ -1,0 +1,312 @@
+//! The task that performs what conversations want: over the embedded store, with faults put between.
+
+mod support;
+
+use std::collections::VecDeque;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
+
+use futures::future::BoxFuture;
+use idgen::{DeviceId, WorkerNumber};
+use parking_lot::Mutex;
+use protocol::code::Code;
+use protocol::v1::{self, Send, client_frame::Body as Ask, server_frame::Body};
+use storage::directory::{DeviceKey, Membership, UserInfo};
+use storage::embedded::EmbeddedStore;
+use storage::log::{Append, AppendOutcome, Opened, ReadRange, SenderSlot, StoredEntry};
+use storage::member::{Cursors, MemberRow};
+use storage::{ConversationKey, Directory, Log, StoreError};
+use support::*;
+
+/// What goes wrong with the next append, or the next opening.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Fault {
+    StoredButUnknown,
+    LostAndUnknown,
+    Refused,
+    Open,
+}
+
+/// The embedded store with faults in front of it.
+struct Faulty {
+    inner: Arc<EmbeddedStore>,
+    faults: Mutex<VecDeque<Fault>>,
+    opens: AtomicU64,
+}
+
+impl Faulty {
+    fn takes(&self, is_one: impl Fn(Fault) -> bool) -> Option<Fault> {
+        let mut faults = self.faults.lock();
+        if faults.front().is_some_and(|&fault| is_one(fault)) { faults.pop_front() } else { None }
+    }
+
+    async fn append_with(&self, fault: Fault, append: Append) -> AppendOutcome {
+        match fault {
+            Fault::StoredButUnknown => {
+                assert_eq!(self.inner.append(append).await, AppendOutcome::Applied);
+                AppendOutcome::Unknown(broken())
+            }
+            Fault::LostAndUnknown => AppendOutcome::Unknown(broken()),
+            Fault::Refused | Fault::Open => AppendOutcome::Refused(StoreError::Overloaded),
+        }
+    }
+}
+
+fn broken() -> StoreError {
+    StoreError::Unavailable("test".into())
+}
+
+impl Log for Faulty {
+    fn open<'a>(&'a self, key: &'a ConversationKey) -> BoxFuture<'a, Result<Opened, StoreError>> {
+        self.opens.fetch_add(1, Ordering::Relaxed);
+        match self.takes(|fault| fault == Fault::Open) {
+            Some(_) => Box::pin(async { Err(broken()) }),
+            None => self.inner.open(key),
+        }
+    }
+
+    fn append(&self, append: Append) -> BoxFuture<'_, AppendOutcome> {
+        match self.takes(|fault| fault != Fault::Open) {
+            Some(fault) => Box::pin(self.append_with(fault, append)),
+            None => self.inner.append(append),
+        }
+    }
+
+    fn sender<'a>(
+        &'a self,
+        key: &'a ConversationKey,
+        device: u64,
+    ) -> BoxFuture<'a, Result<Vec<SenderSlot>, StoreError>> {
+        self.inner.sender(key, device)
+    }
+
+    fn read<'a>(
+        &'a self,
+        key: &'a ConversationKey,
+        range: ReadRange,
+    ) -> BoxFuture<'a, Result<Vec<StoredEntry>, StoreError>> {
+        self.inner.read(key, range)
+    }
+
+    fn tip<'a>(&'a self, key: &'a ConversationKey) -> BoxFuture<'a, Result<u64, StoreError>> {
+        self.inner.tip(key)
+    }
+}
+
+impl Directory for Faulty {
+    fn device<'a>(
+        &'a self,
+        key: &'a DeviceKey,
+        candidate: Option<DeviceId>,
+    ) -> BoxFuture<'a, Result<Option<DeviceId>, StoreError>> {
+        self.inner.device(key, candidate)
+    }
+
+    fn last_device(&self, worker: WorkerNumber) -> BoxFuture<'_, Result<Option<DeviceId>, StoreError>> {
+        self.inner.last_device(worker)
+    }
+
+    fn put_user<'a>(
+        &'a self,
+        tenant: &'a str,
+        user: &'a str,
+        info: UserInfo,
+    ) -> BoxFuture<'a, Result<(), StoreError>> {
+        self.inner.put_user(tenant, user, info)
+    }
+
+    fn users<'a>(
+        &'a self,
+        tenant: &'a str,
+        users: &'a [String],
+    ) -> BoxFuture<'a, Result<Vec<Option<UserInfo>>, StoreError>> {
+        self.inner.users(tenant, users)
+    }
+
+    fn memberships<'a>(
+        &'a self,
+        tenant: &'a str,
+        user: &'a str,
+    ) -> BoxFuture<'a, Result<Vec<Membership>, StoreError>> {
+        self.inner.memberships(tenant, user)
+    }
+
+    fn member<'a>(
+        &'a self,
+        key: &'a ConversationKey,
+        user: &'a str,
+    ) -> BoxFuture<'a, Result<Option<Membership>, StoreError>> {
+        self.inner.member(key, user)
+    }
+
+    fn members<'a>(
+        &'a self,
+        key: &'a ConversationKey,
+        after: &'a str,
+        limit: usize,
+    ) -> BoxFuture<'a, Result<Vec<MemberRow>, StoreError>> {
+        self.inner.members(key, after, limit)
+    }
+
+    fn cursors<'a>(
+        &'a self,
+        key: &'a ConversationKey,
+        users: &'a [String],
+    ) -> BoxFuture<'a, Result<Vec<Cursors>, StoreError>> {
+        self.inner.cursors(key, users)
+    }
+
+    fn raise_cursors<'a>(
+        &'a self,
+        key: &'a ConversationKey,
+        user: &'a str,
+        to: Cursors,
+    ) -> BoxFuture<'a, Result<Cursors, StoreError>> {
+        self.inner.raise_cursors(key, user, to)
+    }
+}
+
+/// A device of "alice" on a node whose store fails as told.
+struct Scene {
+    faulty: Arc<Faulty>,
+    world: World,
+    connector: Connector,
+    alice: Device,
+    /// Holds the store's directory.
+    _base: World,
+}
+
+impl Scene {
+    async fn new() -> Scene {
+        let base = World::new().await;
+        let (inner, faults) = (base.store.clone(), Mutex::default());
+        let faulty = Arc::new(Faulty { inner, faults, opens: AtomicU64::new(0) });
+        let world = World::wrapped(base.store.clone(), faulty.clone()).await;
+        let mut connector = world.connector(3);
+        let alice = connector.login("alice", "phone").await;
+        Scene { faulty, world, connector, alice, _base: base }
+    }
+
+    fn fail(&self, faults: &[Fault]) {
+        self.faulty.faults.lock().extend(faults);
+    }
+
+    async fn ask(&mut self, body: Ask) -> Told {
+        let alice = self.alice.clone();
+        told(self.connector.ask(&alice, body).await)
+    }
+
+    async fn tip(&self, user: &str) -> u64 {
+        let name = protocol::names::direct("alice", user);
+        self.world.store.tip(&ConversationKey::new(TENANT, name)).await.unwrap()
+    }
+}
+
+#[derive(Debug, PartialEq, Eq)]
+enum Told {
+    Ack { seq: u64, duplicate: bool },
+    No(Code),
+    Cursor(u64),
+}
+
+fn told(body: Body) -> Told {
+    match body {
+        Body::SendAck(ack) => Told::Ack { seq: ack.seq, duplicate: ack.duplicate },
+        Body::Error(error) => Told::No(Code::from_number(error.code).unwrap()),
+        Body::Cursor(cursor) => Told::Cursor(cursor.read),
+        other => panic!("not an answer: {other:?}"),
+    }
+}
+
+fn say(to_user: &str, n: u32) -> Ask {
+    let content = v1::Content { r#type: "text/plain".into(), data: "hello".into() };
+    let client_msg_id = u128::from(n).to_be_bytes().to_vec().into();
+    Ask::Send(Send { to_user: to_user.into(), client_msg_id, content: Some(content), ..Send::default() })
+}
+
+const fn ack(seq: u64) -> Told {
+    Told::Ack { seq, duplicate: false }
+}
+
+const fn again(seq: u64) -> Told {
+    Told::Ack { seq, duplicate: true }
+}
+
+#[tokio::test]
+async fn what_is_not_there_is_not_taken_over() {
+    let mut scene = Scene::new().await;
+    let mark = v1::Mark { conversation: "nowhere".into(), read: 1, ..Default::default() };
+    assert_eq!(scene.ask(Ask::Mark(mark)).await, Told::No(Code::NOT_FOUND));
+    let Ask::Send(send) = say("", 1) else { unreachable!("a send") };
+    let send = Send { conversation: "d:bob~carol".into(), ..send };
+    assert_eq!(scene.ask(Ask::Send(send)).await, Told::No(Code::NOT_FOUND));
+    assert_eq!(scene.faulty.opens.load(Ordering::Relaxed), 0);
+}
+
+#[tokio::test]
+async fn lost_outcomes_are_settled_and_nothing_is_stored_twice() {
+    let mut scene = Scene::new().await;
+    scene.fail(&[Fault::StoredButUnknown]);
+    assert_eq!(scene.ask(say("bob", 1)).await, ack(2));
+    scene.fail(&[Fault::LostAndUnknown, Fault::StoredButUnknown]);
+    assert_eq!(scene.ask(say("bob", 2)).await, ack(3));
+    assert_eq!(scene.ask(say("bob", 1)).await, again(2));
+    assert_eq!(scene.tip("bob").await, 3);
+}
+
+#[tokio::test]
+async fn an_outcome_that_stays_unknown_is_found_by_the_retry() {
+    let mut scene = Scene::new().await;
+    scene.fail(&[Fault::StoredButUnknown, Fault::Open]);
+    assert_eq!(scene.ask(say("bob", 1)).await, Told::No(Code::OUTCOME_UNKNOWN));
+    assert_eq!(scene.ask(say("bob", 1)).await, again(2));
+    scene.fail(&[Fault::LostAndUnknown, Fault::Open]);
+    assert_eq!(scene.ask(say("bob", 2)).await, Told::No(Code::OUTCOME_UNKNOWN));
+    assert_eq!(scene.ask(say("bob", 2)).await, ack(3));
+}
+
+#[tokio::test]
+async fn what_the_store_refuses_may_be_tried_again() {
+    let mut scene = Scene::new().await;
+    scene.fail(&[Fault::Open, Fault::Refused]);
+    assert_eq!(scene.ask(say("bob", 1)).await, Told::No(Code::UNAVAILABLE));
+    assert_eq!(scene.ask(say("bob", 1)).await, Told::No(Code::OVERLOADED));
+    assert_eq!(scene.tip("bob").await, 0);
+    assert_eq!(scene.ask(say("bob", 1)).await, ack(2));
+    let conversation = protocol::names::direct("alice", "bob");
+    let mark = v1::Mark { conversation, read: 9, ..Default::default() };
+    assert_eq!(scene.ask(Ask::Mark(mark.clone())).await, Told::Cursor(2));
+    let lower = v1::Mark { read: 1, ..mark };
+    assert_eq!(scene.ask(Ask::Mark(lower)).await, Told::Cursor(2));
+}
+
+#[tokio::test]
+async fn what_arrives_while_a_log_is_being_opened_keeps_its_order() {
+    let mut scene = Scene::new().await;
+    for n in 1..=50 {
+        let identity = identity(TENANT, "alice");
+        scene.connector.send(identity, &scene.alice, u64::from(n), Some(say("bob", n)));
+    }
+    for n in 1..=50 {
+        let protocol::node::v1::to_connector::Body::Reply(reply) = scene.connector.next().await else {
+            panic!("not a reply")
+        };
+        let frame = <v1::ServerFrame as prost::Message>::decode(reply.frame).unwrap();
+        assert_eq!((frame.re, told(frame.body.unwrap())), (n, ack(n + 1)));
+    }
+}
+
+#[tokio::test]
+async fn more_conversations_than_a_task_holds_are_opened_again_when_needed() {
+    const MANY: u32 = 1_100;
+    let mut scene = Scene::new().await;
+    for n in 0..MANY {
+        assert_eq!(scene.ask(say(&format!("user-{n}"), n)).await, ack(2));
+    }
+    assert_eq!(scene.faulty.opens.load(Ordering::Relaxed), u64::from(MANY));
+    // The first was let go and is found again; the last is still held.
+    assert_eq!(scene.ask(say(&format!("user-{}", MANY - 1), MANY - 1)).await, again(2));
+    assert_eq!(scene.faulty.opens.load(Ordering::Relaxed), u64::from(MANY));
+    assert_eq!(scene.ask(say("user-0", 0)).await, again(2));
+    assert_eq!(scene.faulty.opens.load(Ordering::Relaxed), u64::from(MANY) + 1);
+}
