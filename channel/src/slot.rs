@@ -20,7 +20,7 @@ use crate::conversation::event::{Body, Event, ReplyTo, Request};
 use crate::fanout::Fanout;
 use crate::owners::{Asked, Inbox};
 use crate::reply::{Replies, refused_by_store};
-use crate::slot_cache::{Cache, MAX_WAITING, State};
+use crate::slot_cache::{Cache, State};
 use crate::tickets::Tickets;
 
 /// Store operations of one task that run at once. Past it the task takes no more requests, so its inbox fills and
@@ -101,8 +101,11 @@ impl SlotTask {
         let Asked { key, request } = asked;
         match self.cache.get(&key).map(|held| (held.life, &mut held.state)) {
             Some((life, State::Open(_))) => self.handle(&key, life, Event::Request(request)),
-            Some((_, State::Opening(waiting))) if waiting.len() < MAX_WAITING => waiting.push(request),
-            Some((_, State::Opening(_))) => self.refuse(request.to, Code::OVERLOADED),
+            Some((_, State::Opening(waiting))) => {
+                if let Err(request) = waiting.push(request) {
+                    self.refuse(request.to, Code::OVERLOADED);
+                }
+            }
             None => self.open(key, request),
         }
     }
@@ -144,25 +147,25 @@ impl SlotTask {
         let State::Opening(waiting) = &mut held.state else { return };
         match found {
             Ok(Found::Log(opened)) => {
-                let waiting = std::mem::take(waiting);
+                let waiting = std::mem::take(&mut waiting.requests);
                 held.state = State::Open(Box::new(Conversation::new(key.clone(), opened)));
                 for request in waiting {
                     self.handle(&key, life, Event::Request(request));
                 }
             }
             // Somebody who came meanwhile may want to create it.
-            Ok(Found::Nothing) if waiting.iter().any(|request| may_create(&key, request)) => {
+            Ok(Found::Nothing) if waiting.requests.iter().any(|request| may_create(&key, request)) => {
                 self.find(key, life, true);
             }
             Ok(Found::Nothing) => {
-                let waiting = std::mem::take(waiting);
+                let waiting = std::mem::take(&mut waiting.requests);
                 let absent =
                     Opened { epoch: 0, tip: 0, last_batch: [0; 16], info: None, members: Vec::new() };
                 held.state = State::Open(Box::new(Conversation::new(key.clone(), absent)));
                 self.answer_absent(&key, life, waiting);
             }
             Err(error) => {
-                let waiting = std::mem::take(waiting);
+                let waiting = std::mem::take(&mut waiting.requests);
                 self.cache.remove(&key);
                 let refused = refused_by_store(error);
                 waiting.into_iter().for_each(|request| self.refuse(request.to, refused.clone()));

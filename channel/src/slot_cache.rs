@@ -1,15 +1,18 @@
 //! The conversations that a slot task holds.
 
 use hashbrown::HashMap;
+use protocol::limit::MAX_USER_BYTES;
 use storage::ConversationKey;
 
 use crate::conversation::Conversation;
-use crate::conversation::event::Request;
+use crate::conversation::event::{Body, Request};
 
 /// Most conversations that one task holds. Past it those go that are idle and were not used for longest.
 pub const MAX_HELD: usize = 1_024;
 /// Most requests that wait while a conversation is being opened.
 pub const MAX_WAITING: usize = 1_024;
+/// Most bytes of what they carry.
+pub const MAX_WAITING_BYTES: usize = 1024 * 1024;
 
 /// Key → conversation, open or being opened.
 #[derive(Default)]
@@ -28,8 +31,39 @@ pub struct Held {
 }
 
 pub enum State {
-    Opening(Vec<Request>),
+    Opening(Waiting),
     Open(Box<Conversation>),
+}
+
+/// What waits for a conversation, in order.
+#[derive(Default)]
+pub struct Waiting {
+    pub requests: Vec<Request>,
+    bytes: usize,
+}
+
+impl Waiting {
+    /// Adds a request, or gives it back if there is no room.
+    pub fn push(&mut self, request: Request) -> Result<(), Box<Request>> {
+        let bytes = size(&request.body);
+        if self.requests.len() == MAX_WAITING || self.bytes + bytes > MAX_WAITING_BYTES {
+            return Err(Box::new(request));
+        }
+        self.bytes += bytes;
+        self.requests.push(request);
+        Ok(())
+    }
+}
+
+/// About what a request carries; the rest is small.
+fn size(body: &Body) -> usize {
+    match body {
+        Body::Send(send) => send.content.as_ref().map_or(0, |content| content.data.len()),
+        Body::Create(create) => create.members.len() * MAX_USER_BYTES,
+        Body::Change(change) => (change.add.len() + change.remove.len()) * MAX_USER_BYTES,
+        Body::Signal(signal) => signal.data.len(),
+        Body::Mark(_) => 0,
+    }
 }
 
 impl Cache {
@@ -46,14 +80,16 @@ impl Cache {
         self.held.get_mut(key).filter(|held| held.life == life)
     }
 
-    /// Begins to hold a conversation, for which `first` waits; its life. `None` if there is no room: everything
-    /// that is held is busy.
+    /// Begins to hold a conversation, for which `first` waits; its life. Gives `first` back if there is no room:
+    /// everything that is held is busy.
     pub fn begin(&mut self, key: ConversationKey, first: Request) -> Result<u64, Box<Request>> {
         if !self.make_room() {
             return Err(Box::new(first));
         }
+        let mut waiting = Waiting::default();
+        waiting.push(first)?;
         self.clock += 1;
-        let held = Held { life: self.clock, used: self.clock, state: State::Opening(vec![first]) };
+        let held = Held { life: self.clock, used: self.clock, state: State::Opening(waiting) };
         self.held.insert(key, held);
         Ok(self.clock)
     }

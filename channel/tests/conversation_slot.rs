@@ -1,8 +1,9 @@
 //! The task that performs what conversations want: over the embedded store, with faults put between.
+#![allow(clippy::unwrap_used, clippy::expect_used, reason = "a helper that fails ends its test")]
 
 mod support;
 
-use std::collections::VecDeque;
+use std::collections::{BTreeSet, VecDeque};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 
@@ -10,6 +11,7 @@ use futures::future::BoxFuture;
 use idgen::{DeviceId, WorkerNumber};
 use parking_lot::Mutex;
 use protocol::code::Code;
+use protocol::node::v1::{Push, to_connector};
 use protocol::v1::{self, Send, client_frame::Body as Ask, server_frame::Body};
 use storage::directory::{DeviceKey, Membership, UserInfo};
 use storage::embedded::EmbeddedStore;
@@ -288,9 +290,7 @@ async fn what_arrives_while_a_log_is_being_opened_keeps_its_order() {
         scene.connector.send(identity, &scene.alice, u64::from(n), Some(say("bob", n)));
     }
     for n in 1..=50 {
-        let protocol::node::v1::to_connector::Body::Reply(reply) = scene.connector.next().await else {
-            panic!("not a reply")
-        };
+        let to_connector::Body::Reply(reply) = scene.connector.next().await else { panic!("not a reply") };
         let frame = <v1::ServerFrame as prost::Message>::decode(reply.frame).unwrap();
         assert_eq!((frame.re, told(frame.body.unwrap())), (n, ack(n + 1)));
     }
@@ -309,4 +309,39 @@ async fn more_conversations_than_a_task_holds_are_opened_again_when_needed() {
     assert_eq!(scene.faulty.opens.load(Ordering::Relaxed), u64::from(MANY));
     assert_eq!(scene.ask(say("user-0", 0)).await, again(2));
     assert_eq!(scene.faulty.opens.load(Ordering::Relaxed), u64::from(MANY) + 1);
+}
+
+#[tokio::test]
+async fn a_push_goes_once_to_each_connector_and_not_to_its_sender() {
+    let Scene { mut connector, alice, world, .. } = Scene::new().await;
+    let mut other = world.connector(4);
+    let laptop = connector.login("alice", "laptop").await;
+    let bob = connector.login("bob", "phone").await;
+    let carol = other.login("carol", "phone").await;
+    let stranger = other.login("dave", "phone").await;
+    let members =
+        ["alice", "bob", "carol"].map(|user| v1::NewMember { user: user.into(), ..Default::default() });
+    world.node.create_conversation(TENANT, "room", "Room", members.into()).await.unwrap();
+    connector.arrived();
+    other.arrived();
+    let Ask::Send(send) = say("", 1) else { unreachable!("a send") };
+    let send = Ask::Send(Send { conversation: "room".into(), ..send });
+    assert_eq!(told(connector.ask(&alice, send).await), ack(2));
+    let (here, there) = (push(connector.next().await), push(other.next().await));
+    assert_eq!(here.frame, there.frame);
+    assert_eq!((here.conversation.as_str(), here.seq), ("room", 2));
+    let devices = |push: &Push| {
+        push.targets.iter().map(|target| (target.device_id, target.epoch)).collect::<BTreeSet<_>>()
+    };
+    assert_eq!(devices(&here), [(laptop.id, laptop.epoch), (bob.id, bob.epoch)].into());
+    assert_eq!(devices(&there), [(carol.id, carol.epoch)].into());
+    assert!(connector.arrived().is_empty() && other.arrived().is_empty());
+    assert_ne!(stranger.id, carol.id);
+}
+
+fn push(body: to_connector::Body) -> Push {
+    match body {
+        to_connector::Body::Push(push) => push,
+        other => panic!("not a push: {other:?}"),
+    }
 }

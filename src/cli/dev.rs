@@ -3,7 +3,7 @@
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
-use anyhow::{Context, anyhow};
+use anyhow::anyhow;
 use clap::Args;
 use connector::auth::Verifier;
 use idgen::{Clock, SystemClock};
@@ -12,7 +12,6 @@ use super::check_config::refuse;
 use super::run::{Stop, runtime, until_stopped};
 use super::settings::Settings;
 use super::terminal::say;
-use crate::config::origin::Origin;
 use crate::config::{Config, Loaded, Problems, Sources, load, validate};
 use crate::dev_data::{self, Addresses, DEFAULT_DIR, DevData};
 use crate::gateway::{Gateway, GatewayError, GatewayParts};
@@ -48,11 +47,7 @@ pub struct Dev {
 impl Dev {
     pub fn run(self) -> anyhow::Result<()> {
         let loaded = self.load()?;
-        let level = match loaded.origins.of("log.level") {
-            Origin::Default => telemetry::DEV_FILTER,
-            _ => &loaded.config.log.level,
-        };
-        telemetry::start(level, loaded.config.log.format)?;
+        telemetry::start(&loaded.config.log.level, loaded.config.log.format)?;
         refuse(validate::validate_dev(&loaded))?;
         runtime(&loaded.config)?.block_on(self.serve(&loaded.config))
     }

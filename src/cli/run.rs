@@ -6,7 +6,6 @@ use anyhow::Context;
 use tokio::runtime::{Builder, Runtime};
 use tokio::signal::unix::{Signal, SignalKind, signal};
 
-use super::terminal::note;
 use crate::config::Config;
 use crate::gateway::Gateway;
 
@@ -45,15 +44,15 @@ impl Stop {
 /// nothing that was acknowledged.
 pub async fn until_stopped(gateway: Gateway, stop: &mut Stop, config: &Config) {
     stop.asked().await;
-    note("whimbrel: stopping; once more stops at once");
+    tracing::info!("stopping; a second signal stops at once");
     let deadline = Duration::from_millis(config.node.drain_ms);
     tokio::select! {
         cut = gateway.drain(deadline) => match cut.as_slice() {
-            [] => note("whimbrel: stopped"),
-            cut => note(&format!("whimbrel: stopped; cut off at the deadline: {}", cut.join(", "))),
+            [] => tracing::info!("stopped"),
+            cut => tracing::warn!("stopped; cut off at the deadline: {}", cut.join(", ")),
         },
         () = stop.asked() => {
-            note("whimbrel: stopped at once");
+            tracing::warn!("stopped at once");
             std::process::exit(130);
         }
     }

@@ -1,5 +1,6 @@
 //! `whimbrel serve`
 
+use std::net::SocketAddr;
 use std::path::PathBuf;
 
 use anyhow::Context;
@@ -11,6 +12,7 @@ use super::check_config::refuse;
 use super::run::{Stop, runtime, until_stopped};
 use super::settings::Settings;
 use crate::config::{Loaded, Problems, Sources, keys, load, validate};
+use crate::dev_data::Addresses;
 use crate::gateway::{Gateway, GatewayParts};
 use crate::telemetry;
 
@@ -72,15 +74,18 @@ async fn serve(loaded: Loaded) -> anyhow::Result<()> {
         pages: Router::new(),
     };
     let gateway = Gateway::start(parts).await.context("the gateway does not start")?;
-    let addresses = gateway.addresses();
+    let Addresses { tcp, quic, http } = gateway.addresses();
     tracing::info!(
-        tcp = ?addresses.tcp,
-        quic = ?addresses.quic,
-        http = ?addresses.http,
-        data = ?config.node.data_dir.get(),
+        tcp = shown(tcp),
+        quic = shown(quic),
+        http = shown(http),
         "whimbrel {} is ready",
-        env!("CARGO_PKG_VERSION"),
+        env!("CARGO_PKG_VERSION")
     );
     until_stopped(gateway, &mut stop, &config).await;
     Ok(())
+}
+
+fn shown(address: Option<SocketAddr>) -> String {
+    address.map_or("off".to_owned(), |address| address.to_string())
 }

@@ -20,8 +20,8 @@ Examples:
   whimbrel token --user eve --name \"Eve\" --role agent --ttl 8h
   whimbrel token --user u17 --tenant shop-4 --config whimbrel.toml
 
-In production the tenant's own backend signs tokens: a JWT whose header has the key's kid and whose claims are
-sub (the user), tenant, iss, aud, exp, nbf or iat, and if wanted name and role.";
+In production the tenant's own backend signs tokens: a JWT whose header has the key's kid and whose
+claims are sub (the user), tenant, iss, aud, exp, nbf or iat, and if wanted name and role.";
 
 /// Print a signed token for a user.
 ///

@@ -151,8 +151,9 @@ section! {
 section! {
     /// Log lines, on standard error.
     pub struct Log {
-        /// error, warn, info, debug, trace, or a filter such as "info,whimbrel_connector=debug".
-        level: String = "info".into();
+        /// error, warn, info, debug, trace, or levels by module: this one shows the gateway's own news and of its
+        /// libraries only warnings.
+        level: String = "warn,whimbrel=info".into();
         /// "text" or "json".
         format: LogFormat = LogFormat::Text;
     }

@@ -79,7 +79,6 @@ async fn a_flipped_byte_in_any_file_is_harmless_or_named() {
                 bytes[at] ^= 0x55;
                 fs::write(path, bytes).unwrap();
             };
-            eprintln!("{} {at}", file.display());
             let found = damaged(sound.path(), &file, flip).await;
             let count = if found == Found::Whole { &mut whole } else { &mut named };
             *count += 1;

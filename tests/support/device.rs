@@ -27,7 +27,7 @@ pub struct Recorder {
 
 impl Recorder {
     pub fn new() -> Recorder {
-        Recorder { history: Arc::default(), acked: Arc::new(watch::Sender::new(0)) }
+        Recorder { history: Arc::new(Mutex::new(History::new())), acked: Arc::new(watch::Sender::new(0)) }
     }
 
     /// Writes to the history.

@@ -110,7 +110,9 @@ mod tests {
     #[test]
     fn puts_are_taken_back_in_reverse() {
         let mut ring = Ring::default();
-        (1..=DEDUPE_WINDOW as u64 - 1).for_each(|n| drop(ring.put(&id(n), n)));
+        for n in 1..=DEDUPE_WINDOW as u64 - 1 {
+            ring.put(&id(n), n);
+        }
         let undos: Vec<Undo> = (500..503).map(|n| ring.put(&id(n), n).1).collect();
         assert_eq!((ring.seq_of(&id(1)), ring.seq_of(&id(2))), (None, None));
         undos.into_iter().rev().for_each(|undo| ring.undo(undo));

@@ -33,6 +33,7 @@ enum State {
 }
 
 /// What becomes of a request on arrival.
+#[expect(clippy::large_enum_variant, reason = "it is moved on at once and kept nowhere")]
 pub enum Admission {
     /// It may join the queue.
     Ready(Pending),

@@ -210,7 +210,8 @@ fn an_unknown_outcome_that_was_lost_is_appended_again() {
 #[test]
 fn what_stays_unknown_is_said_to_be_and_ownership_ends() {
     let unknown = Told::No(Code::OUTCOME_UNKNOWN);
-    let reopens: [fn(&Bench) -> Result<Opened, storage::StoreError>; 2] = [
+    type Reopen = fn(&Bench) -> Result<Opened, storage::StoreError>;
+    let reopens: [Reopen; 2] = [
         |_| Err(broken()),
         |bench| {
             Ok(Opened {

@@ -13,7 +13,7 @@ use protocol::preface::PREFACE;
 use protocol::v1::client_frame::Body as Ask;
 use protocol::v1::server_frame::Body as Told;
 use protocol::v1::{self, ClientFrame, ServerFrame};
-use tokio::io::{AsyncRead, AsyncReadExt, AsyncWrite};
+use tokio::io::{AsyncRead, AsyncReadExt, AsyncWrite, AsyncWriteExt};
 use tokio::net::TcpListener;
 use tokio_util::codec::Framed;
 use tokio_util::task::TaskTracker;
@@ -67,7 +67,10 @@ impl Server {
                 left -= 1;
                 if let Some(answer) = self.answer(asked.unwrap()) {
                     let bytes = Bytes::from(protocol::Proto::encode_to_vec(&answer));
-                    if left == 0 || framed.send(bytes).await.is_err() {
+                    if left == 0 {
+                        return end(framed.into_inner()).await;
+                    }
+                    if framed.send(bytes).await.is_err() {
                         return;
                     }
                 }
@@ -146,6 +149,12 @@ impl Server {
         });
         Told::SyncResult(v1::SyncResult { ranges: ranges.collect() })
     }
+}
+
+/// Ends without an answer; what was answered before still arrives.
+async fn end(mut io: impl AsyncRead + AsyncWrite + Unpin) {
+    let _ = io.shutdown().await;
+    let _ = tokio::io::copy(&mut io, &mut tokio::io::sink()).await;
 }
 
 fn read(range: v1::SyncRange, log: &[v1::Message]) -> v1::SyncedRange {

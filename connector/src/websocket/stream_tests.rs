@@ -263,5 +263,6 @@ async fn a_pong_is_flushed_without_a_write() {
     tokio::select! {
         read = socket.read(&mut buf) => panic!("{read:?}"),
         pong = server_frame(&mut client) => assert_eq!(pong, (0x8a, b"?".to_vec())),
+        () = tokio::time::sleep(std::time::Duration::from_secs(5)) => panic!("the pong is stuck"),
     }
 }

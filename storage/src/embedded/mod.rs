@@ -4,7 +4,7 @@
 //! |---|---|
 //! | `config`, `open_error` | what an operator sets, and reads when a store does not open |
 //! | `open` | from a directory to an engine that holds every acknowledged commit |
-//! | `lock`, `identity`, `watermark`, `journal` | what `open` checks: owner, format, latest commit, damage |
+//! | `lock`, `identity`, `watermark`, `journal`, `manifest` | what `open` checks: owner, format, latest commit, damage |
 //! | `engine` | three keyspaces over the engine |
 //! | `keys`, `rows` | names and contents of rows |
 //! | `queue`, `request`, `group`, `heads`, `writer` | the way of a write |
@@ -28,8 +28,8 @@
 //! that is wrong is refused by a typed error, at the open or at the read that meets it:
 //! - Journal: checked before the engine sees it, see `journal`. Every commit has a number, so a missing file or a
 //!   commit that disappeared is noticed too; `COMMITTED` holds the number of the latest acknowledged one.
-//! - Tables: every block has a checksum that is verified when it is read from disk; a manifest or table that is
-//!   missing or does not parse fails the open. Blocks nobody reads are not checked.
+//! - Tables: every manifest is held against its checksum at the open, and a missing table fails it. Every block has
+//!   a checksum that is verified when it is read from disk; blocks nobody reads are not checked.
 //! - Contents: a read holds the seqs it finds against the tip.
 //!
 //! Two limits remain. `COMMITTED` is not synced with each commit (that would double the cost of one), so after a
@@ -46,6 +46,7 @@ mod journal;
 mod keys;
 mod lock;
 mod log;
+mod manifest;
 mod open;
 mod open_error;
 mod queue;

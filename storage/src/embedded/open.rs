@@ -10,14 +10,13 @@ use super::identity::{self, Identity};
 use super::journal::{self, Journal};
 use super::keys;
 use super::lock::{DirLock, LOCK_FILE};
+use super::manifest;
 use super::open_error::OpenError;
 use super::rows::{Commit, Row};
 use super::watermark::{self, WATERMARK_FILE, Watermark};
 
 /// The engine's directory within the data directory.
 const ENGINE_DIR: &str = "db";
-/// The engine recreates a keyspace that lacks this file, and deletes what it held.
-const KEYSPACE_MARKER: &str = "current";
 
 /// An open store, before its writer runs.
 pub(super) struct Opened {
@@ -106,20 +105,15 @@ fn refuse_strangers(dir: &Path) -> Result<(), OpenError> {
     Ok(())
 }
 
-/// The engine takes a keyspace without its marker for one that was never finished, and deletes it.
+/// Every keyspace's manifest is whole; the engine's own keyspace is the one numbered 0.
 fn check_keyspaces(dir: &Path) -> Result<(), OpenError> {
     for needed in [dir.join("version"), dir.join("keyspaces").join("0")] {
         if !needed.exists() {
             return Err(OpenError::corrupt(&needed, "it is missing"));
         }
     }
-    for keyspace in list(&dir.join("keyspaces"))? {
-        let marker = keyspace.join(KEYSPACE_MARKER);
-        if keyspace.is_dir() && !marker.exists() {
-            return Err(OpenError::corrupt(&marker, "the file is missing"));
-        }
-    }
-    Ok(())
+    let keyspaces = list(&dir.join("keyspaces"))?;
+    keyspaces.iter().filter(|path| path.is_dir()).try_for_each(|path| manifest::check(path))
 }
 
 /// Every journal is read, oldest first; a torn tail of the last is cut off.
