@@ -1,7 +1,7 @@
 //! The gateway under test: `whimbrel serve` in a process of its own.
 
 use std::net::{Ipv4Addr, SocketAddr, TcpListener};
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
 use std::time::Duration;
 
@@ -16,6 +16,9 @@ use crate::token;
 
 /// How long the gateway may take to be ready.
 const READY_TIMEOUT: Duration = Duration::from_secs(20);
+
+const CONFIG: &str = "bench.toml";
+const LOG: &str = "gateway.log";
 
 /// Which gateway to test.
 #[derive(Args)]
@@ -37,6 +40,8 @@ pub struct Server {
     pub tcp: SocketAddr,
     pub http: SocketAddr,
     data: TempDir,
+    binary: PathBuf,
+    cpu: Option<u32>,
 }
 
 impl Server {
@@ -48,24 +53,20 @@ impl Server {
         }
         .context("no directory for the store")?;
         let (tcp, http) = (free_port()?, free_port()?);
-        let config = data.path().join("bench.toml");
-        std::fs::write(&config, configuration(&data, tcp, http))?;
-        let log = std::fs::File::create(data.path().join("gateway.log"))?;
+        std::fs::write(data.path().join(CONFIG), configuration(&data, tcp, http))?;
         let binary = binary(args)?;
-        let mut command = match args.cpu {
-            Some(cpu) => {
-                let mut command = Command::new("taskset");
-                command.arg("-c").arg(cpu.to_string()).arg(&binary);
-                command
-            }
-            None => Command::new(&binary),
-        };
-        command.arg("serve").arg("--config").arg(&config);
-        let child = command.stdin(Stdio::null()).stdout(Stdio::null()).stderr(log).spawn();
-        let child = child.with_context(|| format!("cannot start {}", binary.display()))?;
-        let mut server = Server { child, tcp, http, data };
+        let child = spawn(&binary, args.cpu, data.path())?;
+        let mut server = Server { child, tcp, http, data, binary, cpu: args.cpu };
         server.wait_ready().await?;
         Ok(server)
+    }
+
+    /// Kills the gateway and starts it again on the same data.
+    pub async fn restart(&mut self) -> anyhow::Result<()> {
+        self.child.kill()?;
+        self.child.wait()?;
+        self.child = spawn(&self.binary, self.cpu, self.data.path())?;
+        self.wait_ready().await
     }
 
     /// The process id of the gateway.
@@ -88,7 +89,7 @@ impl Server {
     }
 
     fn log(&self) -> String {
-        std::fs::read_to_string(self.data.path().join("gateway.log")).unwrap_or_default()
+        std::fs::read_to_string(self.data.path().join(LOG)).unwrap_or_default()
     }
 }
 
@@ -98,6 +99,21 @@ impl Drop for Server {
         let _ = self.child.kill();
         let _ = self.child.wait();
     }
+}
+
+fn spawn(binary: &Path, cpu: Option<u32>, data: &Path) -> anyhow::Result<Child> {
+    let log = std::fs::File::create(data.join(LOG))?;
+    let mut command = match cpu {
+        Some(cpu) => {
+            let mut command = Command::new("taskset");
+            command.arg("-c").arg(cpu.to_string()).arg(binary);
+            command
+        }
+        None => Command::new(binary),
+    };
+    command.arg("serve").arg("--config").arg(data.join(CONFIG));
+    let child = command.stdin(Stdio::null()).stdout(Stdio::null()).stderr(log).spawn();
+    child.with_context(|| format!("cannot start {}", binary.display()))
 }
 
 fn binary(args: &ServerArgs) -> anyhow::Result<PathBuf> {
@@ -122,6 +138,8 @@ fn configuration(data: &TempDir, tcp: SocketAddr, http: SocketAddr) -> String {
 data_dir = {:?}
 [tcp]
 listen = "{tcp}"
+[quic]
+listen = ""
 [http]
 listen = "{http}"
 [auth]

@@ -7,14 +7,20 @@
 //! | [`token`] | `whimbrel token`: a signed token |
 //! | [`check_config`] | `whimbrel check-config`: what is wrong with a file |
 //! | [`default_config`] | `whimbrel config default`: a commented file |
+//! | [`chat`] | `whimbrel chat`: talk in a terminal or a script |
+//! | [`send`] | `whimbrel send`: one message |
+//! | [`account`] | server and user, for `chat` and `send` |
 //! | [`settings`] | flags that set configuration values |
 //! | [`run`] | runtime, signals and drain, for `dev` and `serve` |
 //! | [`terminal`] | standard output and the last line of a failure |
 
+mod account;
+mod chat;
 mod check_config;
 mod default_config;
 mod dev;
 mod run;
+mod send;
 mod serve;
 mod settings;
 mod terminal;
@@ -30,7 +36,9 @@ Examples:
   whimbrel config default > whimbrel.toml           a commented configuration to start from
   whimbrel check-config whimbrel.toml               what is wrong with it
   whimbrel serve --config whimbrel.toml             run it
-  whimbrel token --user alice --tenant demo         a token for the users of `whimbrel dev`";
+  whimbrel token --user alice --tenant demo         a token for the users of `whimbrel dev`
+  whimbrel chat --user alice                        talk as one of them, in a terminal
+  whimbrel send --user alice --to bob \"hello\"       one message from a script";
 
 /// A push gateway for instant messaging and online customer service.
 #[derive(Parser)]
@@ -40,13 +48,13 @@ pub struct Cli {
     command: Command,
 }
 
-// `chat` and `send` get their variants here, their modules beside the others and their arms in `run`. They find a
-// running `whimbrel dev` and its tokens by `dev_data::DevData::open`.
 #[derive(Subcommand)]
 enum Command {
     Dev(dev::Dev),
     Serve(serve::Serve),
     Token(token::Token),
+    Chat(chat::Chat),
+    Send(send::Send),
     CheckConfig(check_config::CheckConfig),
     #[command(subcommand)]
     Config(ConfigCommand),
@@ -66,6 +74,8 @@ impl Cli {
             Command::Dev(command) => command.run(),
             Command::Serve(command) => command.run(),
             Command::Token(command) => command.run(),
+            Command::Chat(command) => command.run(),
+            Command::Send(command) => command.run(),
             Command::CheckConfig(command) => command.run(),
             Command::Config(ConfigCommand::Default(command)) => command.run(),
         };

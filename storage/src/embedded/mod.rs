@@ -54,6 +54,8 @@ mod reads;
 mod request;
 mod rows;
 mod stats;
+#[cfg(test)]
+mod tests;
 mod view;
 mod watermark;
 mod writer;
