@@ -72,15 +72,16 @@ impl Conversations {
 
     async fn summary(&self, me: &Identity, of: &Membership) -> Result<ConversationSummary, Refused> {
         let tip = of.member.visible_tip(of.tip);
+        let cursors = of.member.cursors_since_joining(of.cursors);
         let last_message = self.entry(&me.tenant, &of.conversation, tip).await?;
         Ok(ConversationSummary {
             conversation: of.conversation.clone(),
             info: Some(of.info.clone()),
             role: of.member.role.into(),
             tip,
-            read: of.cursors.read,
-            delivered: of.cursors.delivered,
-            unread: of.cursors.unread(tip),
+            read: cursors.read,
+            delivered: cursors.delivered,
+            unread: cursors.unread(tip),
             last_message,
             active: of.member.is_active(),
             peer: names::direct_peer(&of.conversation, &me.user).unwrap_or_default().to_owned(),

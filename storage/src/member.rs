@@ -56,6 +56,13 @@ impl MemberRow {
         self.spans.iter().any(|span| span.from <= seq && seq <= span.to)
     }
 
+    /// `stored`, and the entry by which the user joined counts as read: nobody has one's own arrival, or the
+    /// conversation's creation, to catch up on.
+    pub fn cursors_since_joining(&self, stored: Cursors) -> Cursors {
+        let joined = self.spans.last().map_or(0, |span| span.from);
+        stored.max(Cursors { read: joined, ..Cursors::default() })
+    }
+
     /// The highest seq the user may see of a log that ends at `tip`.
     pub fn visible_tip(&self, tip: u64) -> u64 {
         self.spans.last().map_or(0, |span| span.to.min(tip))
@@ -102,6 +109,14 @@ mod tests {
         row.leave(11);
         row.rejoin(Role::Member, 1);
         assert!((1..20).all(|seq| row.may_see(seq)));
+    }
+
+    #[test]
+    fn the_entry_by_which_one_joined_is_not_unread() {
+        let row = MemberRow::join("u", Role::Member, 4);
+        assert_eq!(row.cursors_since_joining(Cursors::default()).unread(6), 2);
+        let read = Cursors { read: 5, ..Cursors::default() };
+        assert_eq!(row.cursors_since_joining(read).unread(6), 1);
     }
 
     #[test]

@@ -93,9 +93,7 @@ async fn close_finishes_what_is_queued_and_refuses_the_rest() {
     assert_eq!(outcome, AppendOutcome::Applied);
     store.close().await;
 
-    let refused = AppendOutcome::Refused(StoreError::Unavailable(
-        "the store is unavailable: the store is closed".into(),
-    ));
+    let refused = AppendOutcome::Refused(StoreError::Unavailable("the store is closed".into()));
     assert_eq!(store.append(append(0, opened.epoch, 1, 1)).await, refused);
     assert!(store.raise_cursors(&key(0), "ann", Cursors::default()).await.is_err());
     assert!(store.failed().is_some());

@@ -598,7 +598,7 @@ pub struct ConversationSummary {
     pub read: u64,
     #[prost(uint64, tag = "6")]
     pub delivered: u64,
-    /// tip - max(read, own last send), computed by the server.
+    /// tip - max(read, own last send), computed by the server. Joining reads the entry by which one joined.
     #[prost(uint64, tag = "7")]
     pub unread: u64,
     #[prost(message, optional, tag = "8")]

@@ -10,8 +10,8 @@ use jiff::{Timestamp, Zoned};
 /// Names by user id; a user without one is called by the id.
 pub type Names = HashMap<String, String>;
 
-/// One message: time, seq, name and text. `None` for what is not for showing.
-pub fn message(message: &Message, me: u64, names: &Names) -> Option<String> {
+/// One message: time, seq, name and text; a user's own, which are shown once they are stored, are ticked. `None` for what is not for showing.
+pub fn message(message: &Message, me: &str, names: &Names) -> Option<String> {
     if message.hidden {
         return None;
     }
@@ -20,7 +20,7 @@ pub fn message(message: &Message, me: u64, names: &Names) -> Option<String> {
     if let Some(changed) = &message.members_changed {
         return Some(format!("{when} {seq:>5}   * {}", members_changed(changed, names)));
     }
-    let own = if message.sender_device == me { "✓" } else { " " };
+    let own = if message.sender == me { "✓" } else { " " };
     let name = name(&message.sender, names);
     let text = message.text().map_or_else(|| format!("({})", plain(&message.content.kind)), plain);
     Some(format!("{when} {seq:>5} {own} {name}: {text}"))

@@ -98,7 +98,7 @@ pub fn roster(members: &[Member], names: &Names) -> String {
 
 /// The messages as lines.
 pub fn lines(messages: &[Message], client: &Client, names: &Names) -> Vec<String> {
-    messages.iter().filter_map(|message| line::message(message, client.device_id(), names)).collect()
+    messages.iter().filter_map(|message| line::message(message, client.user(), names)).collect()
 }
 
 fn is_direct(conversation: &Conversation) -> bool {

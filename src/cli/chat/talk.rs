@@ -1,6 +1,7 @@
 //! A person at a terminal.
 
 use std::collections::HashMap;
+use std::time::Duration;
 
 use anyhow::bail;
 use client::conversation::TYPING;
@@ -16,6 +17,9 @@ use super::list::List;
 use super::room::{self, Room};
 use super::screen::Screen;
 use super::word::{self, HELP, Word};
+
+/// A wait for the next attempt that is worth a line.
+const LONG_WAIT: Duration = Duration::from_secs(5);
 
 type Sent = BoxFuture<'static, (String, Result<Ack, SendError>)>;
 
@@ -171,10 +175,11 @@ impl Talk {
         }
     }
 
-    async fn enter(&mut self, id: String, room: Room, messages: &[Message]) {
+    async fn enter(&mut self, id: String, mut room: Room, messages: &[Message]) {
         let members = room.members().await.unwrap_or_default();
         self.names.extend(members.iter().map(|member| (member.user.clone(), member.name.clone())));
         self.unread.remove(&id);
+        room.title = self.list.title(&self.client, &id, &self.names);
         self.screen.show(&format!("── {} ──", room.title));
         room::lines(messages, &self.client, &self.names).iter().for_each(|line| self.screen.show(line));
         let me = self.client.user();
@@ -238,7 +243,7 @@ impl Talk {
 /// What the server brings.
 impl Talk {
     fn on_message(&mut self, message: &Message) {
-        let line = line::message(message, self.client.device_id(), &self.names);
+        let line = line::message(message, self.client.user(), &self.names);
         line.iter().for_each(|line| self.screen.show(line));
     }
 
@@ -278,10 +283,12 @@ impl Talk {
         }
     }
 
-    fn on_disconnected(&mut self, reason: &str, retry_in: Option<std::time::Duration>) {
-        self.online = false;
+    fn on_disconnected(&mut self, reason: &str, retry_in: Option<Duration>) {
+        let first = std::mem::take(&mut self.online);
         let reason = line::plain(reason);
         match retry_in {
+            // Quick retries are not worth a line each.
+            Some(wait) if !first && wait < LONG_WAIT => {}
             Some(wait) => {
                 let wait = wait.as_secs_f32();
                 self.screen.show(&format!("· connection lost: {reason}; trying again in {wait:.1} s"));

@@ -7,11 +7,7 @@
 //! | `append` | contract 1 to 5 of the log: conditions, fencing, what goes with an append |
 //! | `read` | contract 6: ranges, limits, no hole, nothing past the tip |
 //! | `directory` | devices, users, members, cursors |
-#![expect(
-    clippy::unwrap_used,
-    clippy::panic,
-    reason = "a case fails by panicking, as tests do"
-)]
+#![expect(clippy::unwrap_used, clippy::panic, reason = "a case fails by panicking, as tests do")]
 
 mod append;
 mod directory;

@@ -135,3 +135,12 @@ pub(super) fn broken(error: fjall::Error) -> StoreError {
         error => StoreError::Corrupt(error.to_string()),
     }
 }
+
+/// Why a commit failed, for an operator.
+pub(super) fn reason(error: &fjall::Error) -> String {
+    match error {
+        fjall::Error::Io(error) => error.to_string(),
+        fjall::Error::Poisoned => "a table or the journal could not be written; is the disk full?".into(),
+        error => error.to_string(),
+    }
+}

@@ -96,7 +96,7 @@ impl EmbeddedStore {
     pub fn open(config: EmbeddedConfig) -> Result<EmbeddedStore, OpenError> {
         let opened = open::open(&config)?;
         let (engine, sync) = (opened.engine.clone(), config.sync);
-        let disk = move |rows| engine.commit(rows, sync).map_err(|error| error.to_string());
+        let disk = move |rows| engine.commit(rows, sync).map_err(|error| engine::reason(&error));
         Self::start(&config, opened, Box::new(disk))
     }
 

@@ -86,8 +86,11 @@ impl Inbox {
     }
 }
 
+/// Why nothing is taken after an orderly end.
+pub(super) const CLOSED: &str = "the store is closed";
+
 pub(super) fn closed() -> StoreError {
-    StoreError::Unavailable("the store is closed".into())
+    StoreError::Unavailable(CLOSED.into())
 }
 
 #[cfg(test)]

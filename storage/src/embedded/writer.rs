@@ -9,7 +9,7 @@ use super::engine::Engine;
 use super::group::{Epochs, Group};
 use super::heads::OpenLogs;
 use super::keys::{self, Key};
-use super::queue::{Inbox, closed};
+use super::queue::{CLOSED, Inbox};
 use super::request::{Answer, Request};
 use super::rows::{Commit, Row};
 use super::stats::{Counters, Stats};
@@ -108,8 +108,7 @@ struct Ended(Arc<OnceLock<String>>);
 
 impl Drop for Ended {
     fn drop(&mut self) {
-        let reason =
-            if std::thread::panicking() { "the writer panicked".to_owned() } else { closed().to_string() };
-        self.0.get_or_init(|| reason);
+        let reason = if std::thread::panicking() { "the writer panicked" } else { CLOSED };
+        self.0.get_or_init(|| reason.to_owned());
     }
 }
