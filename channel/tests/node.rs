@@ -357,7 +357,7 @@ async fn a_message_to_a_user_is_in_the_direct_conversation_at_once() {
     let Body::Conversations(page) = at.ask(&bob, Ask::ListConversations(Default::default())).await else {
         panic!("not a page")
     };
-    assert_eq!((page.conversations[0].peer.as_str(), page.conversations[0].unread), ("alice", 2));
+    assert_eq!((page.conversations[0].peer.as_str(), page.conversations[0].unread), ("alice", 1));
     assert_eq!(refused(at.ask(&bob, send_to("bob", 2)).await), Some(Code::INVALID_REQUEST));
     let Ask::Send(mut both) = send_to("alice", 3) else { unreachable!() };
     both.conversation = "room".into();

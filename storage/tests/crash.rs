@@ -1,5 +1,7 @@
 //! A process that is killed while it appends loses nothing that it acknowledged.
+#![allow(clippy::unwrap_used, clippy::expect_used, reason = "a test fails by panicking")]
 
+#[allow(dead_code, reason = "each test takes what it needs")]
 mod support;
 
 use std::collections::HashMap;

@@ -1,6 +1,8 @@
 //! Damaged files: a torn tail is cut in silence, everything else is a typed error, and no message is missing in
 //! silence.
+#![allow(clippy::unwrap_used, clippy::expect_used, reason = "a test fails by panicking")]
 
+#[allow(dead_code, reason = "each test takes what it needs")]
 mod support;
 
 use std::fs;

@@ -1,5 +1,7 @@
 //! What opens, what does not, and what an operator reads then.
+#![allow(clippy::unwrap_used, clippy::expect_used, reason = "a test fails by panicking")]
 
+#[allow(dead_code, reason = "each test takes what it needs")]
 mod support;
 
 use std::fs;

@@ -90,7 +90,7 @@ async fn a_device_that_connects_again_replaces_its_older_connection() {
     let (mut bob, _) = Raw::login(&gateway, "bob", "phone").await;
     bob.send(text_to("alice", "hi")).await;
     for device in [&mut newer, &mut tablet] {
-        assert_eq!(device.pushed().await.content.unwrap().data.as_ref(), b"hi");
+        assert_eq!(device.pushed_text().await, "hi");
         assert!(matches!(device.request(Ask::Ping(Ping {})).await, Told::Pong(_)));
     }
 }

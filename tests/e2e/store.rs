@@ -94,11 +94,13 @@ async fn a_torn_tail_loses_nothing_that_was_acked() {
 #[tokio::test]
 async fn a_data_directory_that_is_somebody_elses_is_refused() {
     let mut gateway = Gateway::prepare(Settings::new());
-    fs::create_dir(gateway.data()).unwrap();
-    let foreign = gateway.data().join("holiday.jpg");
+    let store = gateway.data().join("store");
+    fs::create_dir_all(&store).unwrap();
+    let foreign = store.join("holiday.jpg");
     fs::File::create(&foreign).unwrap().write_all(b"picture").unwrap();
     gateway.spawn();
     assert!(!gateway.ended().await.success());
+    assert!(gateway.log().contains("holiday.jpg"), "{}", gateway.log());
     assert_eq!(fs::read(&foreign).unwrap(), b"picture");
 }
 

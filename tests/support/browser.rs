@@ -8,7 +8,7 @@ use serde_json::{Value, json};
 use tempfile::TempDir;
 
 use super::process::{artifacts, free_port};
-use super::{PATIENCE, http};
+use super::{PATIENCE, http, soon};
 
 /// Programs that may be the browser, in this order.
 const BROWSERS: [&str; 3] = ["chromium", "chromium-browser", "google-chrome"];
@@ -115,8 +115,8 @@ impl Browser {
 
     async fn call(&self, method: &str, path: &str, body: Value) -> Result<Value, String> {
         let body = if method == "POST" { body.to_string() } else { String::new() };
-        let answer =
-            http::request(self.address, method, path, &body).await.map_err(|error| error.to_string())?;
+        let answer = soon(path, http::request(self.address, method, path, &body)).await;
+        let answer = answer.map_err(|error| error.to_string())?;
         let mut value: Value = serde_json::from_str(&answer.body).map_err(|error| error.to_string())?;
         if answer.status == 200 { Ok(value["value"].take()) } else { Err(value["value"].to_string()) }
     }

@@ -18,7 +18,7 @@ pub async fn get(address: SocketAddr, path: &str) -> io::Result<Answer> {
     request(address, "GET", path, "").await
 }
 
-/// Sends a request with a JSON body, reads until the server closes.
+/// Sends a request with a JSON body and reads the whole answer.
 pub async fn request(address: SocketAddr, method: &str, path: &str, body: &str) -> io::Result<Answer> {
     let mut stream = TcpStream::connect(address).await?;
     let head = format!(
@@ -28,8 +28,20 @@ pub async fn request(address: SocketAddr, method: &str, path: &str, body: &str) 
     );
     stream.write_all(&[head.as_bytes(), body.as_bytes()].concat()).await?;
     let mut answer = Vec::new();
-    stream.read_to_end(&mut answer).await?;
+    while !is_whole(&answer) && stream.read_buf(&mut answer).await? > 0 {}
     parse(&String::from_utf8_lossy(&answer)).ok_or_else(|| io::ErrorKind::InvalidData.into())
+}
+
+/// Not every server closes the connection when it is asked to.
+fn is_whole(answer: &[u8]) -> bool {
+    let Some(end) = answer.windows(4).position(|bytes| bytes == b"\r\n\r\n") else { return false };
+    let head = String::from_utf8_lossy(&answer[..end]).to_ascii_lowercase();
+    let length =
+        head.lines().find_map(|line| line.strip_prefix("content-length:")?.trim().parse::<usize>().ok());
+    match length {
+        Some(length) => answer.len() >= end + 4 + length,
+        None => head.contains("chunked") && answer.ends_with(b"0\r\n\r\n"),
+    }
 }
 
 fn parse(answer: &str) -> Option<Answer> {

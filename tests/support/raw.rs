@@ -110,6 +110,15 @@ impl Raw {
         }
     }
 
+    /// The text of the next push that has one; joins and the like are passed over.
+    pub async fn pushed_text(&mut self) -> String {
+        loop {
+            if let Some(content) = self.pushed().await.content {
+                return String::from_utf8_lossy(&content.data).into_owned();
+            }
+        }
+    }
+
     /// The first frame for which this holds, others are kept; `None` once the server has closed.
     pub async fn find(&mut self, wanted: impl Fn(&ServerFrame) -> bool) -> Option<ServerFrame> {
         if let Some(at) = self.waiting.iter().position(&wanted) {
