@@ -192,10 +192,11 @@ impl<T: Transport> Connection<T> {
         let mut action = session.on_frame(frame, handle.with(|outbox| outbox.session_seq()));
         if let Action::Verify { re, token } = action {
             let verified = core.verifier.verify(&token, core.clock.unix_millis());
-            if let Ok(verified) = &verified {
-                handle.set_expires_at(core.second_of(verified.expires_ms));
-            }
             action = session.refreshed(re, verified.map(|v| (v.identity, v.expires_ms)));
+            // Only a token the session took counts: another user's valid one prolongs nothing.
+            if let Action::Answer { body: server_frame::Body::AuthRefreshed(refreshed), .. } = &action {
+                handle.set_expires_at(core.second_of(refreshed.expires_ms));
+            }
         }
         match action {
             Action::Nothing | Action::Verify { .. } => {}
