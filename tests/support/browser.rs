@@ -28,6 +28,8 @@ impl Browser {
         let log = std::fs::File::create(artifacts().join("chromedriver.log")).unwrap();
         let driver = Command::new("chromedriver")
             .arg(format!("--port={}", address.port()))
+            // The browser leaves directories where it is told that temporary ones belong.
+            .env("TMPDIR", profile.path())
             .stdin(Stdio::null())
             .stdout(log.try_clone().unwrap())
             .stderr(log)

@@ -210,8 +210,9 @@ impl Gateway {
     /// Waits for the process to end by itself.
     pub async fn ended(&mut self) -> ExitStatus {
         let status = wait(self.child.as_mut().expect("it runs")).await;
+        let status = status.unwrap_or_else(|| panic!("it does not end:\n{}", self.log()));
         self.child = None;
-        status.unwrap_or_else(|| panic!("it does not end:\n{}", self.log()))
+        status
     }
 
     /// Whether it still runs.

@@ -8,7 +8,13 @@
 //! | `page/outbox.js` | sends not yet acknowledged, in order |
 //! | `page/link.js` | one connection after another: login, heartbeats, acks, reconnects |
 //! | `page/conversation.js` | one conversation: its state, its id, what is shown of it |
-//! | `page/client.js` | conversations on top of a link |
+//! | `page/answer.js` | the answer to a request |
+//! | `page/conversations.js` | every conversation this device knows |
+//! | `page/people.js` | names, presence and who is watched |
+//! | `page/reader.js` | pulls what the logs miss, marks what was read |
+//! | `page/list.js` | the list of conversations as the server has it |
+//! | `page/sender.js` | transmits what the outboxes hold |
+//! | `page/client.js` | all of these on top of a link: what the page calls |
 //! | `page/view.js` | conversations and messages as elements |
 //! | `page/app.js` | sign-in, the open conversation, what keys and buttons do |
 
@@ -26,7 +32,7 @@ const CSS: &str = "text/css; charset=utf-8";
 const JAVASCRIPT: &str = "text/javascript; charset=utf-8";
 
 /// Path, content type and text of every file of the page.
-const FILES: [(&str, &str, &str); 11] = [
+const FILES: [(&str, &str, &str); 17] = [
     ("/", HTML, include_str!("../page/index.html")),
     ("/style.css", CSS, include_str!("../page/style.css")),
     ("/schema.js", JAVASCRIPT, include_str!("../page/schema.js")),
@@ -34,8 +40,14 @@ const FILES: [(&str, &str, &str); 11] = [
     ("/log.js", JAVASCRIPT, include_str!("../page/log.js")),
     ("/outbox.js", JAVASCRIPT, include_str!("../page/outbox.js")),
     ("/link.js", JAVASCRIPT, include_str!("../page/link.js")),
-    ("/client.js", JAVASCRIPT, include_str!("../page/client.js")),
     ("/conversation.js", JAVASCRIPT, include_str!("../page/conversation.js")),
+    ("/answer.js", JAVASCRIPT, include_str!("../page/answer.js")),
+    ("/conversations.js", JAVASCRIPT, include_str!("../page/conversations.js")),
+    ("/people.js", JAVASCRIPT, include_str!("../page/people.js")),
+    ("/reader.js", JAVASCRIPT, include_str!("../page/reader.js")),
+    ("/list.js", JAVASCRIPT, include_str!("../page/list.js")),
+    ("/sender.js", JAVASCRIPT, include_str!("../page/sender.js")),
+    ("/client.js", JAVASCRIPT, include_str!("../page/client.js")),
     ("/view.js", JAVASCRIPT, include_str!("../page/view.js")),
     ("/app.js", JAVASCRIPT, include_str!("../page/app.js")),
 ];

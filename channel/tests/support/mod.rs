@@ -189,6 +189,17 @@ impl Connector {
         }
     }
 
+    /// The next message, which must refuse a login: its attach_id and why.
+    pub async fn refusal(&mut self) -> (u64, v1::Error) {
+        match self.next().await {
+            to_connector::Body::Attached(Attached {
+                attach_id,
+                outcome: Some(attached::Outcome::Refused(error)),
+            }) => (attach_id, error),
+            other => panic!("not a refusal: {other:?}"),
+        }
+    }
+
     pub fn detach(&self, device: &Device) {
         let detach = Detach {
             tenant: TENANT.into(),
