@@ -18,6 +18,8 @@ use crate::wire::{Device, Reader, Transport, Writer};
 
 /// What arrives before this much of the run is not counted.
 const WARM_UP: Duration = Duration::from_secs(2);
+/// Pushes that a receiver acknowledges at once.
+const ACK_EVERY: u64 = 64;
 /// How long the last deliveries may take.
 const TAIL: Duration = Duration::from_secs(10);
 
@@ -116,7 +118,7 @@ impl Pair {
         let both = async {
             tokio::try_join!(
                 self.send(sender.reader, sender.writer, told),
-                self.receive(receiver.reader, expected)
+                self.receive(receiver, expected)
             )
         };
         match tokio::time::timeout(limit, both).await {
@@ -157,7 +159,7 @@ impl Pair {
 
     async fn receive(
         &self,
-        mut reader: Reader,
+        Device { mut reader, mut writer }: Device,
         mut expected: oneshot::Receiver<u64>,
     ) -> anyhow::Result<Latency> {
         let mut deliveries = Latency::new()?;
@@ -171,6 +173,9 @@ impl Pair {
                 }
                 frame = reader.next() => frame?,
             };
+            if frame.session_seq > 0 && frame.session_seq % ACK_EVERY == 0 {
+                writer.acknowledge(frame.session_seq).await?;
+            }
             let Some(server_frame::Body::Message(message)) = frame.body else { continue };
             ensure!(self.chat.no_store || message.seq == last + 1, "seq {} after {last}", message.seq);
             last = message.seq;

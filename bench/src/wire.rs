@@ -67,7 +67,16 @@ impl Device {
 impl Writer {
     /// Sends one request.
     pub async fn send(&mut self, id: u64, body: client_frame::Body) -> anyhow::Result<()> {
-        let frame = frame::encode(&ClientFrame { ack: 0, id, body: Some(body) });
+        self.write(ClientFrame { ack: 0, id, body: Some(body) }).await
+    }
+
+    /// Acknowledges every push up to `session_seq`.
+    pub async fn acknowledge(&mut self, session_seq: u64) -> anyhow::Result<()> {
+        self.write(ClientFrame { ack: session_seq, id: 0, body: None }).await
+    }
+
+    async fn write(&mut self, frame: ClientFrame) -> anyhow::Result<()> {
+        let frame = frame::encode(&frame);
         let message = match self.transport {
             Transport::Tcp => frame,
             Transport::Websocket => masked(&frame),

@@ -1,20 +1,19 @@
-//! ListConversations: what a user is or was a member of, most recently active first.
+//! ListConversations: what a user is or was a member of, that with the latest entry first, or what has changed.
 
-use std::cmp::Reverse;
 use std::sync::Arc;
 
-use bytes::{BufMut, Bytes, BytesMut};
 use prost::Message as _;
-use protocol::check::{self, Refused};
-use protocol::code::Code;
+use protocol::check::Refused;
 use protocol::limit::*;
 use protocol::names;
 use protocol::node::v1::Identity;
 use protocol::v1::{ConversationPage, ConversationSummary, ListConversations, Message};
-use storage::directory::Membership;
-use storage::log::ReadRange;
+use storage::directory::{Listed, Listing, Membership};
+use storage::log::{Fate, ReadRange};
 use storage::{ConversationKey, Store};
 
+use crate::page::{Page, Start};
+use crate::render;
 use crate::reply::refused_by_store;
 
 /// Bytes of a page that its rows may take; the rest is for the token and the frame around it.
@@ -32,14 +31,6 @@ pub struct Conversations {
     store: Arc<dyn Store>,
 }
 
-/// Where a page ends: the next one starts after this conversation. A conversation that becomes active meanwhile
-/// moves to the front; the device learns of it by push.
-#[derive(Debug, PartialEq, Eq)]
-struct Position {
-    tip_at_ms: i64,
-    conversation: String,
-}
-
 impl Conversations {
     pub fn new(store: Arc<dyn Store>) -> Self {
         Self { store }
@@ -47,25 +38,45 @@ impl Conversations {
 
     /// One page. Ends before `limit` where the frame is full.
     pub async fn page(&self, me: &Identity, asked: ListConversations) -> Result<ConversationPage, Refused> {
-        let after = Position::decode(&asked.page)?;
-        let memberships = self.store.memberships(&me.tenant, &me.user).await.map_err(refused_by_store)?;
-        let mut rest = sorted_after(memberships, after.as_ref()).into_iter().peekable();
+        let start = Start::of(&asked)?;
+        let limit = page_rows(asked.limit);
+        let listed = self.listed(me, start.listing(), limit).await?;
+        match start {
+            // Nothing is known of what changed since another store's version.
+            Start::Since(version) if version.store != listed.store => {
+                let listed = self.listed(me, Listing::Latest { before: None }, limit).await?;
+                self.fill(me, listed, &Start::All).await
+            }
+            start => self.fill(me, listed, &start).await,
+        }
+    }
+
+    async fn listed(&self, me: &Identity, listing: Listing, limit: usize) -> Result<Listed, Refused> {
+        self.store.listed(&me.tenant, &me.user, listing, limit).await.map_err(refused_by_store)
+    }
+
+    async fn fill(&self, me: &Identity, listed: Listed, start: &Start) -> Result<ConversationPage, Refused> {
         let mut page = ConversationPage::default();
         let mut left = ROWS_BYTES;
+        let version = start.version_of(&listed);
+        let mut next = listed.next;
         let mut end = None;
-        while page.conversations.len() < page_rows(asked.limit) {
-            let Some(membership) = rest.peek() else { break };
-            let row = self.summary(me, membership).await?;
+        for (place, membership) in listed.rows {
+            let row = self.summary(me, &membership).await?;
             let bytes = ROW_HEADER + row.encoded_len();
             if bytes > left && !page.conversations.is_empty() {
+                next = end;
                 break;
             }
             left = left.saturating_sub(bytes);
             page.conversations.push(row);
-            end = rest.next();
+            end = Some(place);
         }
-        if let (Some(end), true) = (end, rest.peek().is_some()) {
-            page.next_page = Position::of(end).encode();
+        if start.is_latest() || next.is_none() {
+            page.version = version.encode();
+        }
+        if let Some(place) = next {
+            page.next_page = Page { is_latest: start.is_latest(), version, place }.encode();
         }
         Ok(page)
     }
@@ -73,7 +84,6 @@ impl Conversations {
     async fn summary(&self, me: &Identity, of: &Membership) -> Result<ConversationSummary, Refused> {
         let tip = of.member.visible_tip(of.tip);
         let cursors = of.member.cursors_since_joining(of.cursors);
-        let last_message = self.entry(&me.tenant, &of.conversation, tip).await?;
         Ok(ConversationSummary {
             conversation: of.conversation.clone(),
             info: Some(of.info.clone()),
@@ -81,23 +91,40 @@ impl Conversations {
             tip,
             read: cursors.read,
             delivered: cursors.delivered,
-            unread: cursors.unread(tip),
-            last_message,
+            unread: of.unread(),
+            last_message: self.last_message(me, of).await?,
             active: of.member.is_active(),
             peer: names::direct_peer(&of.conversation, &me.user).unwrap_or_default().to_owned(),
         })
     }
 
-    /// The entry, without its conversation; `None` if it cannot be read, which does not spoil the list.
-    async fn entry(&self, tenant: &str, conversation: &str, seq: u64) -> Result<Option<Message>, Refused> {
-        if seq == 0 {
+    /// The last entry to show, with the content of its latest edit. An edit that the user may not see, for it came
+    /// after leaving, has no effect.
+    async fn last_message(&self, me: &Identity, of: &Membership) -> Result<Option<Message>, Refused> {
+        if !of.member.may_see(of.shown) {
             return Ok(None);
         }
-        let key = ConversationKey::new(tenant, conversation);
+        let key = ConversationKey::new(me.tenant.as_str(), of.conversation.as_str());
+        let Some((mut message, fate)) = self.entry(&key, of.shown).await? else { return Ok(None) };
+        if !fate.recalled
+            && of.member.may_see(fate.edited)
+            && let Some((edit, edit_fate)) = self.entry(&key, fate.edited).await?
+        {
+            let recalled = edit_fate.recalled;
+            message = Message { content: edit.content, edited: fate.edited, recalled, ..message };
+        }
+        Ok(Some(message))
+    }
+
+    /// The entry, without its conversation; `None` if it cannot be read, which does not spoil the list.
+    async fn entry(&self, key: &ConversationKey, seq: u64) -> Result<Option<(Message, Fate)>, Refused> {
         let range =
             ReadRange { first: seq, last: seq, backwards: false, max_entries: 1, max_bytes: MAX_FRAME_BYTES };
-        match self.store.read(&key, range).await {
-            Ok(read) => Ok(read.into_iter().next().and_then(|entry| Message::decode(entry.payload).ok())),
+        match self.store.read(key, range).await {
+            Ok(read) => Ok(read.into_iter().next().and_then(|entry| {
+                let fate = entry.fate;
+                Some((render::message(entry).ok()?, fate))
+            })),
             Err(storage::StoreError::Corrupt(why)) => {
                 tracing::error!(%key, seq, why, "the last message cannot be read");
                 Ok(None)
@@ -112,58 +139,5 @@ pub fn page_rows(limit: u32) -> usize {
     match limit as usize {
         0 => MAX_PAGE_ROWS,
         limit => limit.min(MAX_PAGE_ROWS),
-    }
-}
-
-fn sorted_after(mut all: Vec<Membership>, after: Option<&Position>) -> Vec<Membership> {
-    if let Some(after) = after {
-        let start = (Reverse(after.tip_at_ms), after.conversation.as_str());
-        all.retain(|m| (Reverse(m.tip_at_ms), m.conversation.as_str()) > start);
-    }
-    all.sort_unstable_by(|a, b| {
-        (Reverse(a.tip_at_ms), &a.conversation).cmp(&(Reverse(b.tip_at_ms), &b.conversation))
-    });
-    all
-}
-
-impl Position {
-    fn of(membership: Membership) -> Position {
-        Position { tip_at_ms: membership.tip_at_ms, conversation: membership.conversation }
-    }
-
-    fn encode(&self) -> Bytes {
-        let mut out = BytesMut::with_capacity(8 + self.conversation.len());
-        out.put_i64(self.tip_at_ms);
-        out.put_slice(self.conversation.as_bytes());
-        out.freeze()
-    }
-
-    /// `None` for the start.
-    fn decode(page: &[u8]) -> Result<Option<Position>, Refused> {
-        if page.is_empty() {
-            return Ok(None);
-        }
-        let position = page.split_first_chunk::<8>().and_then(|(at, conversation)| {
-            let conversation = std::str::from_utf8(conversation).ok()?.to_owned();
-            Some(Position { tip_at_ms: i64::from_be_bytes(*at), conversation })
-        });
-        let position = position.ok_or_else(|| check::invalid("page is not one that was given out"))?;
-        check::conversation(&position.conversation).map_err(|_| Code::INVALID_REQUEST)?;
-        Ok(Some(position))
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn a_position_survives_the_trip() {
-        let position = Position { tip_at_ms: -5, conversation: "d:a~ü".into() };
-        assert_eq!(Position::decode(&position.encode()), Ok(Some(position)));
-        assert_eq!(Position::decode(b""), Ok(None));
-        for bad in [&b"1234567"[..], b"12345678", b"12345678\xff"] {
-            assert_eq!(Position::decode(bad).map_err(|e| e.code), Err(Code::INVALID_REQUEST));
-        }
     }
 }

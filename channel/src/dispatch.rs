@@ -69,9 +69,12 @@ fn send(user: &str, mut send: v1::Send) -> Result<Job, Refused> {
     if !send.after.is_empty() {
         check::client_msg_id(&send.after)?;
     }
-    let recalls = relation(send.relation.as_ref())? == Kind::Recall;
+    let relation = relation(send.relation.as_ref())?;
+    if send.no_store && matches!(relation, Kind::Edit | Kind::Recall) {
+        return Err(invalid("an edit or a recall is stored"));
+    }
     // A recall may say nothing beside what it recalls.
-    if !(recalls && send.content.is_none()) {
+    if !(relation == Kind::Recall && send.content.is_none()) {
         check::content(send.content.as_ref())?;
     }
     Ok(job(send.conversation.clone(), Body::Send(send)))

@@ -2,6 +2,7 @@
 
 use std::sync::Arc;
 
+use bytes::Bytes;
 use idgen::NodeId;
 use protocol::node::v1::{Push as ConnectorPush, Target, ToConnector, to_connector};
 use storage::ConversationKey;
@@ -43,7 +44,7 @@ impl Fanout {
             });
         }
         for Group { connector, targets } in groups.drain(..) {
-            let conversation = key.conversation.to_string();
+            let conversation = Bytes::copy_from_slice(key.conversation.as_bytes());
             let push = ConnectorPush { targets, frame: push.frame.clone(), conversation, seq: push.seq };
             self.links.deliver(connector, ToConnector { body: Some(to_connector::Body::Push(push)) });
         }

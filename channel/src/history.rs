@@ -14,6 +14,7 @@ use storage::log::{ReadRange, StoredEntry};
 use storage::{ConversationKey, Store};
 
 use crate::metrics::Metrics;
+use crate::render::served;
 use crate::reply::{Asker, Replies, refused_by_store};
 use crate::window::{Looked, Window};
 
@@ -106,6 +107,7 @@ impl History {
             let range = ReadRange { first, last, backwards: asked.backwards, max_entries, max_bytes };
             let read = self.store.read(&key, range).await.map_err(refused_by_store)?;
             let read = unbroken(read, range).ok_or(Code::CORRUPT)?;
+            let read = read.into_iter().map(served).collect::<Result<Vec<Bytes>, Code>>()?;
             // The very first entry may exceed the share, as long as the answer can hold it.
             let room = if entries.is_empty() { all.bytes } else { share.bytes };
             let taken = share.fill(read, asked.backwards, room, &mut entries);
@@ -161,23 +163,17 @@ impl Budget {
     }
 
     /// Moves entries to `out` in reading order while they fit; how many. The first may take up to `room`.
-    fn fill(
-        &mut self,
-        read: Vec<StoredEntry>,
-        backwards: bool,
-        mut room: usize,
-        out: &mut Vec<Bytes>,
-    ) -> usize {
+    fn fill(&mut self, read: Vec<Bytes>, backwards: bool, mut room: usize, out: &mut Vec<Bytes>) -> usize {
         let before = out.len();
         let mut read = std::collections::VecDeque::from(read);
         while let Some(entry) = if backwards { read.pop_back() } else { read.pop_front() } {
-            let bytes = synced_entry_len(entry.payload.len());
+            let bytes = synced_entry_len(entry.len());
             if bytes > room || self.entries == 0 {
                 // Nothing more fits in the reading order.
                 self.entries = 0;
                 break;
             }
-            out.push(entry.payload);
+            out.push(entry);
             self.entries -= 1;
             self.bytes = self.bytes.saturating_sub(bytes);
             room = self.bytes;

@@ -15,8 +15,10 @@
 //! | `tickets` | requests of the node itself, and who waits for their answers |
 //! | `readers` | requests that are answered from the store, each in a task |
 //! | `login` | a device logs in: id, epoch, route |
+//! | `resend` | pushed messages, read again from the log |
 //! | `history`, `window` | Sync: reads from the log; which seqs it looks at (pure) |
-//! | `conversations`, `member_page` | lists of conversations and of members |
+//! | `render` | a stored entry as it is served: without its content once it was recalled |
+//! | `conversations`, `page`, `member_page` | lists of conversations and of members; how the former go on (pure) |
 //! | `presence`, `watch` | who watches whom (pure); tells who comes and goes |
 //! | `reply` | the way back to the device that asked |
 //! | [`metrics`] | what this node has done since it started |
@@ -33,9 +35,12 @@ mod member_page;
 pub mod metrics;
 pub mod node;
 mod owners;
+mod page;
 mod presence;
 mod readers;
+mod render;
 mod reply;
+mod resend;
 mod route_list;
 pub mod routes;
 mod slot;

@@ -159,8 +159,13 @@ impl Login {
 
     fn supersede(&self, route: Route) {
         self.metrics.superseded.add(1);
+        self.kick(route, Code::SUPERSEDED);
+    }
+
+    /// Has a connection closed.
+    pub fn kick(&self, route: Route, code: Code) {
         let target = Some(Target { device_id: route.device, epoch: route.epoch });
-        let kick = Kick { target, code: Code::SUPERSEDED.number() };
+        let kick = Kick { target, code: code.number() };
         self.links.deliver(route.connector, ToConnector { body: Some(to_connector::Body::Kick(kick)) });
     }
 

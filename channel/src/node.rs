@@ -10,7 +10,7 @@ use parking_lot::RwLock;
 use protocol::check::{self, Refused};
 use protocol::code::Code;
 use protocol::limit::CLIENT_MSG_ID_BYTES;
-use protocol::node::v1::{Attach, Detach, Identity, Request, ToChannel, to_channel};
+use protocol::node::v1::{Attach, Detach, Identity, Request, Resend, Revive, Suspend, ToChannel, to_channel};
 use protocol::v1::server_frame::Body;
 use protocol::v1::{CreateConversation, NewMember};
 use storage::{ConversationKey, Store, StoreError};
@@ -27,7 +27,8 @@ use crate::metrics::{Metrics, Snapshot};
 use crate::owners::{Inbox, Owners};
 use crate::readers::Readers;
 use crate::reply::{Asker, Replies};
-use crate::routes::Routes;
+use crate::resend::Resender;
+use crate::routes::{Route, Routes};
 use crate::slot::SlotTask;
 use crate::tickets::Tickets;
 use crate::watch::Watches;
@@ -54,6 +55,7 @@ pub struct ChannelNode {
     watches: Arc<Watches>,
     login: Arc<Login>,
     readers: Arc<Readers>,
+    resender: Arc<Resender>,
     replies: Replies,
     tickets: Arc<Tickets>,
     /// `None` once the node drains: dropping it ends the slot tasks.
@@ -92,6 +94,7 @@ impl ChannelNode {
         );
         let readers =
             Readers::new(store.clone(), routes.clone(), watches.clone(), replies.clone(), metrics.clone());
+        let resender = Resender::new(store.clone(), links.clone());
         let (owners, inboxes) = Owners::new(config.slot_tasks);
         let node = Arc::new(ChannelNode {
             node: config.node,
@@ -100,6 +103,7 @@ impl ChannelNode {
             watches: watches.clone(),
             login: Arc::new(login),
             readers: Arc::new(readers),
+            resender: Arc::new(resender),
             replies,
             tickets,
             owners: RwLock::new(Some(owners)),
@@ -221,6 +225,9 @@ impl ChannelNode {
             Some(to_channel::Body::Request(request)) => self.request(connector, request),
             Some(to_channel::Body::Attach(attach)) => self.attach(connector, attach),
             Some(to_channel::Body::Detach(detach)) => self.detach(&detach),
+            Some(to_channel::Body::Suspend(suspend)) => self.suspend(&suspend),
+            Some(to_channel::Body::Revive(revive)) => self.revive(connector, &revive),
+            Some(to_channel::Body::Resend(resend)) => return self.resend(connector, resend),
             // A newer node's message; there is nobody to tell.
             None => {}
         }
@@ -247,6 +254,29 @@ impl ChannelNode {
         if detached.went_offline {
             self.watches.changed(&gone.tenant, &gone.user);
         }
+    }
+
+    /// The device may come back: its route stays, so that what it misses is remembered by its connector.
+    fn suspend(&self, away: &Suspend) {
+        self.watches.forget(away.device_id, away.epoch);
+    }
+
+    fn revive(&self, connector: NodeId, back: &Revive) {
+        let Revive { tenant, user, device_id, epoch } = back;
+        if !self.routes.has(tenant, user, *device_id, *epoch) {
+            let route = Route { device: *device_id, epoch: *epoch, connector };
+            self.login.kick(route, Code::UNAVAILABLE);
+        }
+    }
+
+    fn resend(&self, connector: NodeId, asked: Resend) -> Result<(), LinkError> {
+        let Some(place) = self.readers.place() else { return Err(LinkError::Full) };
+        let resender = self.resender.clone();
+        self.work.spawn(async move {
+            resender.resend(connector, asked).await;
+            drop(place);
+        });
+        Ok(())
     }
 
     fn request(&self, connector: NodeId, request: Request) {

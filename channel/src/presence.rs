@@ -1,11 +1,15 @@
-//! Which device watches which user, and whose state has changed. Pure: it knows neither routes nor links.
+//! Which device watches which user, and whose state may have changed. Pure: it knows neither routes nor links.
 
+use std::collections::BTreeMap;
 use std::sync::Arc;
 
-use hashbrown::{HashMap, HashSet};
+use hashbrown::HashMap;
 use idgen::NodeId;
 
 use crate::user_key::{UserKey, UserRef};
+
+/// Devices that may watch one user: what one change costs at most. Further ones are not told of that user.
+pub const MAX_WATCHERS: usize = 512;
 
 /// A device that watches, on one of its connections.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -15,13 +19,24 @@ pub struct Watcher {
     pub connector: NodeId,
 }
 
-/// The watched users and their watchers. Bounded by the watchers: each has one set of bounded size.
+/// The watched users and their watchers, and the users to look at. Bounded by the watchers, each of which has one
+/// set of bounded size, and by the users, each of whom is noted once.
 #[derive(Default)]
 pub struct Presence {
     watchers: HashMap<Arc<UserKey>, Vec<Watcher>>,
     watched: HashMap<u64, Watched>,
-    /// Watched users whose state may have changed since it was last told.
-    changed: HashSet<Arc<UserKey>>,
+    /// Users whose state may have changed since it was last looked at. In order of name, so that what happens can
+    /// be repeated.
+    noted: BTreeMap<Arc<UserKey>, Noted>,
+}
+
+/// Why a user is to be looked at.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Noted {
+    /// Tell the watchers even if nothing has changed.
+    pub again: bool,
+    /// The stream says that the user is there, from a time before this node started; last seen then.
+    pub ghost: Option<i64>,
 }
 
 struct Watched {
@@ -30,12 +45,14 @@ struct Watched {
 }
 
 impl Presence {
-    /// Replaces the users a device watches. False, and nothing changes, if a newer connection of it watches.
+    /// Replaces the users a device watches; `watched` is told each of them whom the device may watch. False, and
+    /// nothing changes, if a newer connection of it watches.
     pub fn watch<'a>(
         &mut self,
         watcher: Watcher,
         tenant: &str,
         users: impl IntoIterator<Item = &'a str>,
+        mut watched: impl FnMut(&'a str),
     ) -> bool {
         if self.watched.get(&watcher.device).is_some_and(|present| present.epoch > watcher.epoch) {
             return false;
@@ -43,7 +60,10 @@ impl Presence {
         self.remove(watcher.device);
         let mut keys = Vec::new();
         for user in users {
-            keys.extend(self.add(watcher, UserRef { tenant, user }));
+            if let Some(key) = self.add(watcher, UserRef { tenant, user }) {
+                keys.push(key);
+                watched(user);
+            }
         }
         if !keys.is_empty() {
             self.watched.insert(watcher.device, Watched { epoch: watcher.epoch, users: keys });
@@ -58,25 +78,25 @@ impl Presence {
         }
     }
 
-    /// Notes that a user may have come or gone; true if somebody watches.
-    pub fn note(&mut self, tenant: &str, user: &str) -> bool {
-        let Some((key, _)) = self.watchers.get_key_value(&UserRef { tenant, user }) else {
-            return false;
-        };
-        let key = key.clone();
-        self.changed.insert(key);
-        true
+    /// Notes that a user is to be looked at.
+    pub fn note(&mut self, tenant: &str, user: &str, why: Noted) {
+        let name = UserRef { tenant, user };
+        let present = self.watchers.get_key_value(&name).map(|(key, _)| key.clone());
+        let key = present.unwrap_or_else(|| Arc::new(UserKey::from(&name)));
+        let noted = self.noted.entry(key).or_default();
+        noted.again |= why.again;
+        noted.ghost = noted.ghost.max(why.ghost);
     }
 
-    /// Takes up to `max` users noted since they were last taken, each with its watchers.
-    pub fn take(&mut self, max: usize) -> Vec<(Arc<UserKey>, Vec<Watcher>)> {
-        let keys: Vec<_> = self.changed.iter().take(max).cloned().collect();
-        let watchers = |key: Arc<UserKey>| {
-            self.changed.remove(&key);
-            let watchers = self.watchers.get(&key).cloned().unwrap_or_default();
-            (key, watchers)
-        };
-        keys.into_iter().map(watchers).collect()
+    /// Takes up to `max` of the noted users.
+    pub fn take(&mut self, max: usize) -> Vec<(Arc<UserKey>, Noted)> {
+        std::iter::from_fn(|| self.noted.pop_first()).take(max).collect()
+    }
+
+    /// Who watches a user.
+    pub fn watchers(&self, user: &UserKey) -> Vec<Watcher> {
+        let (tenant, user) = user.texts();
+        self.watchers.get(&UserRef { tenant, user }).cloned().unwrap_or_default()
     }
 
     /// Devices that watch somebody.
@@ -84,12 +104,13 @@ impl Presence {
         self.watched.len()
     }
 
-    /// Adds a watcher to a user; `None` if it was there already.
+    /// Adds a watcher to a user; `None` if it was there already or the user has as many as allowed.
     fn add(&mut self, watcher: Watcher, name: UserRef<'_>) -> Option<Arc<UserKey>> {
         let present = self.watchers.get_key_value(&name).map(|(key, _)| key.clone());
         let key = present.unwrap_or_else(|| Arc::new(UserKey::from(&name)));
         let watchers = self.watchers.entry(key.clone()).or_default();
-        if watchers.last().is_some_and(|last| last.device == watcher.device) {
+        let twice = watchers.last().is_some_and(|last| last.device == watcher.device);
+        if twice || watchers.len() >= MAX_WATCHERS {
             return None;
         }
         watchers.push(watcher);
@@ -103,7 +124,6 @@ impl Presence {
             watchers.retain(|watcher| watcher.device != device);
             if watchers.is_empty() {
                 self.watchers.remove(&key);
-                self.changed.remove(&key);
             }
         }
     }
@@ -117,36 +137,58 @@ mod tests {
         Watcher { device, epoch, connector: NodeId::from_u64(1 << 60).unwrap() }
     }
 
-    fn taken(presence: &mut Presence) -> Vec<(String, Vec<u64>)> {
-        let devices = |watchers: Vec<Watcher>| watchers.iter().map(|watcher| watcher.device).collect();
-        let changes = presence.take(10).into_iter();
-        let mut told: Vec<_> = changes.map(|(key, who)| (key.texts().1.to_owned(), devices(who))).collect();
-        told.sort();
-        told
+    fn watch(presence: &mut Presence, watcher: Watcher, users: &[&'static str]) -> Option<Vec<&'static str>> {
+        let mut watched = Vec::new();
+        presence.watch(watcher, "t", users.iter().copied(), |user| watched.push(user)).then_some(watched)
+    }
+
+    fn watching(presence: &Presence, user: &str) -> Vec<u64> {
+        let key = UserKey::from(&UserRef { tenant: "t", user });
+        presence.watchers(&key).iter().map(|watcher| watcher.device).collect()
     }
 
     #[test]
-    fn only_watchers_are_told_and_once() {
+    fn users_are_noted_once_and_taken_in_parts() {
         let mut presence = Presence::default();
-        assert!(presence.watch(watcher(1, 1), "t", ["a", "b", "b"]));
-        assert!(presence.watch(watcher(2, 1), "t", ["b"]));
-        assert!(!presence.note("t", "c") && !presence.note("other", "a"));
-        assert!(presence.note("t", "a") && presence.note("t", "b") && presence.note("t", "b"));
-        assert_eq!(taken(&mut presence), [("a".to_owned(), vec![1]), ("b".to_owned(), vec![1, 2])]);
-        assert_eq!(taken(&mut presence), []);
+        for user in ["b", "a", "b", "c"] {
+            presence.note("t", user, Noted::default());
+        }
+        presence.note("t", "a", Noted { again: true, ghost: Some(5) });
+        presence.note("t", "a", Noted { again: false, ghost: None });
+        let names = |taken: &[(Arc<UserKey>, Noted)]| -> Vec<String> {
+            taken.iter().map(|(key, _)| key.texts().1.to_owned()).collect()
+        };
+        let first = presence.take(2);
+        assert_eq!(names(&first), ["a", "b"]);
+        assert_eq!(first[0].1, Noted { again: true, ghost: Some(5) });
+        assert_eq!(names(&presence.take(2)), ["c"]);
+        assert!(presence.take(2).is_empty());
     }
 
     #[test]
     fn nothing_is_left_of_who_is_gone() {
         let mut presence = Presence::default();
-        presence.watch(watcher(1, 5), "t", ["a", "b"]);
-        assert!(!presence.watch(watcher(1, 4), "t", ["c"]), "an older connection comes late");
+        assert_eq!(watch(&mut presence, watcher(1, 5), &["a", "b", "b"]), Some(vec!["a", "b"]));
+        assert_eq!(watch(&mut presence, watcher(1, 4), &["c"]), None, "an older connection comes late");
         presence.forget(1, 4);
-        assert!(presence.note("t", "a"), "a late farewell of the older connection does no harm");
-        presence.watch(watcher(1, 6), "t", ["b"]);
-        assert!(!presence.note("t", "a") && presence.note("t", "b"));
+        assert_eq!(watching(&presence, "a"), [1], "a late farewell of the older connection does no harm");
+        watch(&mut presence, watcher(1, 6), &["b"]);
+        watch(&mut presence, watcher(2, 6), &["b"]);
+        assert_eq!((watching(&presence, "a"), watching(&presence, "b")), (vec![], vec![1, 2]));
         presence.forget(1, 6);
+        presence.forget(2, 6);
         assert_eq!(presence.watcher_count(), 0);
-        assert!(presence.watchers.is_empty() && presence.changed.is_empty());
+        assert!(presence.watchers.is_empty());
+    }
+
+    #[test]
+    fn a_user_has_so_many_watchers_and_no_more() {
+        let mut presence = Presence::default();
+        for device in 0..MAX_WATCHERS as u64 {
+            assert_eq!(watch(&mut presence, watcher(device, 1), &["a"]), Some(vec!["a"]));
+        }
+        assert_eq!(watch(&mut presence, watcher(9_999, 1), &["a", "b"]), Some(vec!["b"]));
+        presence.forget(3, 1);
+        assert_eq!(watch(&mut presence, watcher(9_999, 1), &["a", "b"]), Some(vec!["a", "b"]));
     }
 }

@@ -11,7 +11,7 @@ use idgen::Clock;
 use protocol::check::Refused;
 use protocol::code::Code;
 use protocol::names;
-use storage::log::Opened;
+use storage::log::{Opened, ReadRange};
 use storage::{ConversationKey, Store, StoreError};
 
 use crate::conversation::Conversation;
@@ -209,7 +209,10 @@ impl SlotTask {
         match event {
             Event::Request(request) => self.refuse(request.to, Code::UNAVAILABLE),
             Event::CursorsRaised { mark, .. } => self.refuse(mark.to, Code::UNAVAILABLE),
-            Event::SenderLoaded { .. } | Event::Appended(_) | Event::Reopened(_) => {}
+            Event::SenderLoaded { .. }
+            | Event::TargetLoaded { .. }
+            | Event::Appended(_)
+            | Event::Reopened(_) => {}
         }
     }
 
@@ -228,6 +231,14 @@ impl SlotTask {
                 .start(key, life, move |store, key| async move { Event::Reopened(store.open(&key).await) }),
             Action::LoadSender(device) => self.start(key, life, move |store, key| async move {
                 Event::SenderLoaded { device, slots: store.sender(&key, device).await }
+            }),
+            Action::LoadTarget(seq) => self.start(key, life, move |store, key| async move {
+                let (max_entries, max_bytes) = (1, usize::MAX);
+                let one = ReadRange { first: seq, last: seq, backwards: false, max_entries, max_bytes };
+                Event::TargetLoaded {
+                    seq,
+                    entry: store.read(&key, one).await.map(|read| read.into_iter().next()),
+                }
             }),
             Action::RaiseCursors { mark, cursors } => self.start(key, life, move |store, key| async move {
                 let cursors = store.raise_cursors(&key, &mark.user, cursors).await;

@@ -1,26 +1,20 @@
-//! Tells watching devices who comes and goes.
+//! The users that devices watch, and what each is told when it asks.
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
-use bytes::Bytes;
-use hashbrown::HashMap;
-use idgen::{Clock, NodeId};
 use parking_lot::Mutex;
-use prost::Message as _;
 use protocol::check::{self, Refused};
 use protocol::code::Code;
 use protocol::limit::{MAX_FRAME_BYTES, MAX_USER_BYTES, MAX_WATCHED};
-use protocol::node::v1::{Identity, Push, Target, ToConnector, to_connector};
+use protocol::node::v1::Identity;
 use protocol::v1::server_frame::Body;
-use protocol::v1::{self, ServerFrame, Watching};
+use protocol::v1::{self, Watching, presence};
+use storage::presence::PresenceState;
 use storage::{ConversationKey, Store};
 use tokio::sync::Notify;
-use tokio_util::sync::CancellationToken;
 
-use crate::links::Links;
-use crate::metrics::Metrics;
-use crate::presence::{Presence, Watcher};
+use crate::presence::{Noted, Presence, Watcher};
 use crate::reply::{Asker, Replies, refused_by_store};
 use crate::routes::Routes;
 
@@ -28,42 +22,34 @@ use crate::routes::Routes;
 pub const MAX_WATCHED_MEMBERS: usize = 200;
 /// Most users that a device watches; `Watching` names them all in one frame.
 pub const MAX_WATCHED_USERS: usize = 768;
-/// Changes taken from the core at a time; what changes meanwhile is told once, as it is then.
-const CHANGES_AT_ONCE: usize = 64;
 /// Bytes of one `Presence` in `Watching` beside the user id.
-const PRESENCE_OVERHEAD: usize = 16;
+const PRESENCE_OVERHEAD: usize = 20;
 
 const _: () = assert!(MAX_WATCHED_USERS * (MAX_USER_BYTES + PRESENCE_OVERHEAD) + 64 < MAX_FRAME_BYTES);
 
-/// The watched users of this node, and the task that tells their watchers.
+/// The watched users of this node, and the users whose state may have changed.
 pub struct Watches {
-    presence: Mutex<Presence>,
-    /// Wakes the teller. Changes wait in the core, one per watched user: the newest state is all that matters.
-    wake: Notify,
+    pub(crate) presence: Mutex<Presence>,
+    /// Wakes the teller. Changes wait in the core, one per user: the newest state is all that matters.
+    pub(crate) wake: Notify,
     store: Arc<dyn Store>,
     routes: Arc<Routes>,
-    links: Arc<Links>,
-    clock: Arc<dyn Clock>,
-    metrics: Arc<Metrics>,
 }
 
 impl Watches {
-    pub fn new(
-        store: Arc<dyn Store>,
-        routes: Arc<Routes>,
-        links: Arc<Links>,
-        clock: Arc<dyn Clock>,
-        metrics: Arc<Metrics>,
-    ) -> Self {
-        let (presence, wake) = (Mutex::default(), Notify::new());
-        Self { presence, wake, store, routes, links, clock, metrics }
+    pub fn new(store: Arc<dyn Store>, routes: Arc<Routes>) -> Self {
+        Self { presence: Mutex::default(), wake: Notify::new(), store, routes }
     }
 
-    /// The user's first route came or the last one went. Called after the routes have changed.
+    /// The user's routes have changed, or one of them has. Called after it.
     pub fn changed(&self, tenant: &str, user: &str) {
-        if self.presence.lock().note(tenant, user) {
-            self.wake.notify_one();
-        }
+        self.note(tenant, user, Noted::default());
+    }
+
+    /// Has the teller look at a user.
+    pub fn note(&self, tenant: &str, user: &str, why: Noted) {
+        self.presence.lock().note(tenant, user, why);
+        self.wake.notify_one();
     }
 
     /// A connection is gone, and with it what it watched.
@@ -76,6 +62,17 @@ impl Watches {
         self.presence.lock().watcher_count()
     }
 
+    /// Handles SetPresence.
+    pub fn set_presence(&self, replies: &Replies, asker: Asker, me: &Identity, away: bool) {
+        let (tenant, user) = (me.tenant.as_str(), me.user.as_str());
+        if !self.routes.set_away(tenant, user, asker.device, asker.epoch, away) {
+            return replies.refuse(asker, Code::UNAVAILABLE);
+        }
+        self.changed(tenant, user);
+        let seen = self.routes.seen(tenant, user);
+        replies.body(asker, Body::Presence(told(me.user.clone(), seen.actual, seen.since_ms)));
+    }
+
     /// Handles Watch: replaces what the device watches and answers with the present states.
     pub async fn watch(&self, replies: &Replies, asker: Asker, identity: &Identity, watch: v1::Watch) {
         let users = match self.members_of(identity, &watch.conversations).await {
@@ -84,58 +81,49 @@ impl Watches {
         };
         let tenant = identity.tenant.as_str();
         let watcher = Watcher { device: asker.device, epoch: asker.epoch, connector: asker.connector };
-        self.presence.lock().watch(watcher, tenant, users.iter().map(String::as_str));
+        let mut watched = Vec::new();
+        let names = users.iter().map(String::as_str);
+        self.presence.lock().watch(watcher, tenant, names, |user| watched.push(user.to_owned()));
         // A farewell that came before the line above found nothing to forget.
         if !self.routes.has(tenant, &identity.user, asker.device, asker.epoch) {
             return self.forget(asker.device, asker.epoch);
         }
-        let told: Vec<v1::Presence> = users.into_iter().map(|user| self.state(tenant, user, 0)).collect();
-        replies.body(asker, Body::Watching(Watching { presences: told.clone() }));
+        let presences = match self.states(tenant, watched).await {
+            Ok(presences) => presences,
+            Err(refused) => return replies.refuse(asker, refused),
+        };
+        replies.body(asker, Body::Watching(Watching { presences: presences.clone() }));
         // A change told between reading the state and the answer would be undone by the answer: tell it again.
-        for told in told.iter().filter(|told| told.online != self.routes.is_online(tenant, &told.user)) {
-            self.changed(tenant, &told.user);
-        }
-    }
-
-    /// Tells changes until stopped. One task, so the last state told of a user is the newest.
-    pub async fn run(&self, stop: CancellationToken) {
-        while stop.run_until_cancelled(self.wake.notified()).await.is_some() {
-            self.tell_changes();
-        }
-    }
-
-    fn tell_changes(&self) {
-        loop {
-            let changes = self.presence.lock().take(CHANGES_AT_ONCE);
-            if changes.is_empty() {
-                return;
-            }
-            for (key, watchers) in changes {
-                let (tenant, user) = key.texts();
-                let state = self.state(tenant, user.to_owned(), self.clock.unix_millis());
-                self.tell(state, &watchers);
+        for told in presences {
+            if told.state != wire(self.routes.seen(tenant, &told.user).shown()).into() {
+                self.note(tenant, &told.user, Noted { again: true, ghost: None });
             }
         }
     }
 
-    fn tell(&self, state: v1::Presence, watchers: &[Watcher]) {
-        self.metrics.presence_changes.add(1);
-        let frame = ServerFrame { session_seq: 0, re: 0, body: Some(Body::Presence(state)) };
-        let frame = Bytes::from(frame.encode_to_vec());
-        let mut targets: HashMap<NodeId, Vec<Target>> = HashMap::new();
-        for watcher in watchers {
-            let target = Target { device_id: watcher.device, epoch: watcher.epoch };
-            targets.entry(watcher.connector).or_default().push(target);
-        }
-        for (connector, targets) in targets {
-            let push = Push { targets, frame: frame.clone(), conversation: String::new(), seq: 0 };
-            self.links.deliver(connector, ToConnector { body: Some(to_connector::Body::Push(push)) });
-        }
-    }
-
-    fn state(&self, tenant: &str, user: String, offline_since_ms: i64) -> v1::Presence {
-        let since = self.routes.online_since(tenant, &user);
-        v1::Presence { user, online: since.is_some(), since_ms: since.unwrap_or(offline_since_ms) }
+    /// The states of users now; of who is offline, when last seen.
+    async fn states(&self, tenant: &str, users: Vec<String>) -> Result<Vec<v1::Presence>, Refused> {
+        let seen: Vec<_> = users.iter().map(|user| self.routes.seen(tenant, user)).collect();
+        let offline = |(_, seen): &(&String, &crate::routes::Seen)| seen.shown() == PresenceState::Offline;
+        let gone: Vec<String> =
+            users.iter().zip(&seen).filter(offline).map(|(user, _)| user.clone()).collect();
+        let last = match self.store.presence().filter(|_| !gone.is_empty()) {
+            Some(stream) => stream.standings(tenant, &gone).await.map_err(refused_by_store)?,
+            None => Vec::new(),
+        };
+        let last: BTreeMap<String, i64> = gone
+            .into_iter()
+            .zip(last)
+            .filter_map(|(user, standing)| Some((user, standing?)))
+            // Who is present in the stream and not here was there before a restart: when last seen is not known yet.
+            .filter(|(_, standing)| standing.state == PresenceState::Offline)
+            .map(|(user, standing)| (user, standing.since_ms))
+            .collect();
+        let state = |(user, seen): (String, crate::routes::Seen)| {
+            let since_ms = last.get(&user).copied().unwrap_or(seen.since_ms);
+            told(user, seen.shown(), since_ms)
+        };
+        Ok(users.into_iter().zip(seen).map(state).collect())
     }
 
     /// The members of conversations, all of which must be the asking user's.
@@ -154,5 +142,18 @@ impl Watches {
             users.extend(rows.into_iter().take(room).map(|row| row.user));
         }
         Ok(users)
+    }
+}
+
+/// A user's state as devices are told.
+pub(crate) fn told(user: String, state: PresenceState, since_ms: i64) -> v1::Presence {
+    v1::Presence { user, online: state != PresenceState::Offline, since_ms, state: wire(state).into() }
+}
+
+fn wire(state: PresenceState) -> presence::State {
+    match state {
+        PresenceState::Offline => presence::State::Offline,
+        PresenceState::Away => presence::State::Away,
+        PresenceState::Online => presence::State::Online,
     }
 }

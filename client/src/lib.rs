@@ -45,16 +45,20 @@ pub mod error;
 pub mod event;
 mod handshake;
 mod inbox;
-mod inboxes;
+#[doc(hidden)]
+pub mod inboxes;
 pub mod member;
 pub mod message;
 mod outgoing;
 mod pipe;
 mod pulse;
-mod reconnect;
-mod requests;
+#[doc(hidden)]
+pub mod reconnect;
+#[doc(hidden)]
+pub mod requests;
 pub mod sending;
-mod session;
+#[doc(hidden)]
+pub mod session;
 pub mod stream;
 mod token;
 mod wire;

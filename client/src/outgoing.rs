@@ -3,7 +3,7 @@
 //! A lane pipelines: each send names its unacknowledged predecessor, so the server refuses what would overtake.
 //! After a retryable error the lane waits, sends its first alone, and opens up again with the first ack.
 
-use std::collections::{BTreeSet, HashMap, VecDeque};
+use std::collections::{BTreeMap, BTreeSet, VecDeque};
 use std::time::{Duration, Instant};
 
 use bytes::Bytes;
@@ -47,7 +47,8 @@ struct Lane {
 /// The pure state of all lanes.
 #[derive(Debug, Default)]
 pub struct Outgoing {
-    lanes: HashMap<String, Lane>,
+    /// Sorted, so that what is sent again after a loss goes out in an order that can be repeated.
+    lanes: BTreeMap<String, Lane>,
     /// Lanes that may have something to send, each once, in turn.
     ready: VecDeque<String>,
     waiting: BTreeSet<(Instant, String)>,

@@ -1,4 +1,4 @@
-//! Logins that wait for the channel node, and what ties a logged-in device to this connector.
+//! Logins that wait for the channel node.
 
 use std::collections::HashMap;
 use std::sync::Arc;
@@ -9,13 +9,14 @@ use protocol::check::Refused;
 use protocol::code::Code;
 use protocol::limit;
 use protocol::node::v1::attached::Outcome;
-use protocol::node::v1::{Attach, Attached, Detach, Identity};
-use protocol::v1::{Hello, Limits, ServerFrame, Welcome, server_frame, welcome};
-use protocol::{Proto as _, version};
+use protocol::node::v1::{Attach, Attached, Identity};
+use protocol::v1::{Hello, Limits, Welcome, welcome};
+use protocol::version;
 use tokio::sync::oneshot;
 
+use crate::attachment::Attachment;
 use crate::core::Core;
-use crate::handle::Handle;
+use crate::handle::{Handle, Seat};
 use crate::outbox::Outbox;
 use crate::session::Session;
 use crate::transport::TransportKind;
@@ -44,32 +45,13 @@ pub(crate) struct Admission {
     pub remote: String,
 }
 
-/// A logged-in device: its session and its handle. Dropping it takes session and route back, once.
-pub(crate) struct Attachment {
-    pub core: Arc<Core>,
-    pub handle: Arc<Handle>,
-    pub session: Session,
-}
-
-impl Drop for Attachment {
-    fn drop(&mut self) {
-        let Handle { device, epoch, .. } = *self.handle;
-        self.core.sessions.remove(device, epoch);
-        // The wheel lets go of the handle later; what was queued goes now.
-        self.handle.with(Outbox::clear);
-        self.core.metrics.ended.add(1);
-        let Identity { tenant, user, .. } = self.session.identity();
-        let detach = Detach { tenant: tenant.clone(), user: user.clone(), device_id: device, epoch };
-        if let Err(error) = self.core.uplink.detach(detach) {
-            // The node that held the route is gone, and the route with it.
-            tracing::debug!(%error, device, "route not taken back");
-        }
-    }
-}
-
 /// Sends the login to the owner of its user and waits for the outcome.
-pub(crate) async fn attach(core: &Arc<Core>, admission: Admission) -> Result<Attachment, Refused> {
-    let (answer, outcome) = oneshot::channel();
+pub(crate) async fn attach(
+    core: &Arc<Core>,
+    admission: Admission,
+    outcome: welcome::Outcome,
+) -> Result<Attachment, Refused> {
+    let (answer, answered) = oneshot::channel();
     let attach_id = core.attaches.next.fetch_add(1, Ordering::Relaxed) + 1;
     let message = Attach {
         attach_id,
@@ -81,13 +63,13 @@ pub(crate) async fn attach(core: &Arc<Core>, admission: Admission) -> Result<Att
     };
     let window = window(core, &admission.hello);
     let waiting =
-        Waiting { welcome: welcome(core, &admission, window), identity: admission.identity, window, answer };
+        Waiting { welcome: welcome(core, &admission, outcome), identity: admission.identity, window, answer };
     core.attaches.waiting.lock().insert(attach_id, waiting);
     if core.uplink.attach(message).is_err() {
         core.attaches.waiting.lock().remove(&attach_id);
         return Err(Code::OVERLOADED.into());
     }
-    outcome.await.unwrap_or_else(|_| Err(Code::UNAVAILABLE.into()))
+    answered.await.unwrap_or_else(|_| Err(Code::UNAVAILABLE.into()))
 }
 
 /// Takes the channel node's answer. The session is in the map when this returns, so that the pushes that follow on
@@ -109,20 +91,22 @@ pub(crate) fn attached(core: &Arc<Core>, message: Attached) {
 }
 
 fn admit(core: &Arc<Core>, waiting: &Waiting, device: u64, epoch: u64) -> Attachment {
-    let welcome = Welcome { device_id: device, ..waiting.welcome.clone() };
-    let body = Some(server_frame::Body::Welcome(welcome));
     let mut outbox = Outbox::new(waiting.window);
-    outbox.notify(ServerFrame { session_seq: 0, re: 0, body }.encode_to_vec().into());
+    outbox.notify(core.resumes.welcome(waiting.welcome.clone(), &waiting.identity, device, epoch));
     let expires_at = core.second_of(waiting.welcome.auth_expires_ms);
-    let handle = Arc::new(Handle::new(device, epoch, outbox, core.seconds(), expires_at));
+    let identity = Arc::new(waiting.identity.clone());
+    let handle = Handle::new(device, epoch, identity.clone(), outbox, core.seconds(), expires_at);
+    let handle = Arc::new(handle);
     if let Some(older) = core.sessions.insert(handle.clone()) {
         older.close(Code::SUPERSEDED);
     }
     core.watch(handle.clone());
     core.metrics.logins.add(1);
-    Attachment { core: core.clone(), handle, session: Session::new(device, epoch, waiting.identity.clone()) }
+    let session = Session::new(device, epoch, identity);
+    Attachment::new(core.clone(), Seat::new(handle, 0), session)
 }
 
+/// Bytes that may wait for a device: what it asked for, within the server's limit.
 fn window(core: &Core, hello: &Hello) -> usize {
     match hello.receive_window as usize {
         0 => core.config.outbox_bytes,
@@ -130,22 +114,19 @@ fn window(core: &Core, hello: &Hello) -> usize {
     }
 }
 
-fn welcome(core: &Core, admission: &Admission, window: usize) -> Welcome {
-    // A session lives as long as its connection; what a device missed it pulls from the log.
-    let outcome = match admission.hello.resume {
-        Some(_) => welcome::Outcome::Expired,
-        None => welcome::Outcome::New,
-    };
+/// The Welcome for an admission, without what depends on the session.
+pub(crate) fn welcome(core: &Core, admission: &Admission, outcome: welcome::Outcome) -> Welcome {
     Welcome {
         version: admission.version,
         features: admission.hello.features & version::FEATURES,
         outcome: outcome.into(),
+        resume_ttl_ms: core.config.resume_ttl.as_millis() as u32,
         heartbeat_ms: core.config.heartbeat.as_millis() as u32,
         limits: Some(Limits {
             max_frame_bytes: limit::MAX_FRAME_BYTES as u32,
             max_content_bytes: limit::MAX_CONTENT_BYTES as u32,
             max_requests_in_flight: limit::MAX_REQUESTS_IN_FLIGHT,
-            receive_window: window as u32,
+            receive_window: window(core, &admission.hello) as u32,
         }),
         server_time_ms: core.clock.unix_millis(),
         auth_expires_ms: admission.expires_ms,

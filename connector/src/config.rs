@@ -4,6 +4,8 @@ use std::time::Duration;
 
 use idgen::NodeId;
 
+use crate::delivery::Schedule;
+
 /// Settings of one connector.
 #[derive(Clone, Debug)]
 pub struct ConnectorConfig {
@@ -14,6 +16,12 @@ pub struct ConnectorConfig {
     pub hello_timeout: Duration,
     /// Bytes of pushes that wait for one device before they become Head hints.
     pub outbox_bytes: usize,
+    /// How long an unacknowledged push waits to be sent again, and between repetitions.
+    pub ack_timeout: Duration,
+    /// Repetitions; after as long again the connection is closed.
+    pub ack_resends: u32,
+    /// How long a session waits for its device to come back.
+    pub resume_ttl: Duration,
     /// Connections held at once, logins under way included.
     pub max_connections: usize,
 }
@@ -26,8 +34,16 @@ impl ConnectorConfig {
             heartbeat: Duration::from_secs(30),
             hello_timeout: Duration::from_secs(5),
             outbox_bytes: 128 * 1024,
+            ack_timeout: Duration::from_secs(18),
+            ack_resends: 3,
+            resume_ttl: Duration::from_secs(120),
             max_connections: 100_000,
         }
+    }
+
+    /// When unacknowledged pushes are sent again.
+    pub fn schedule(&self) -> Schedule {
+        Schedule { after: self.ack_timeout.as_secs().max(1) as u32, resends: self.ack_resends }
     }
 
     /// Seconds without traffic after which a connection is closed.

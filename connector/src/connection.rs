@@ -17,7 +17,7 @@ use protocol::v1::{ClientFrame, ServerFrame, server_frame};
 use tokio::io::ReadBuf;
 
 use crate::accept::Place;
-use crate::attach::Attachment;
+use crate::attachment::Attachment;
 use crate::closing::Closing;
 use crate::session::Action;
 use crate::transport::{Transport, code_of};
@@ -87,7 +87,8 @@ impl<T: Transport> Future for Connection<T> {
 
 impl<T: Transport> Connection<T> {
     /// A connection whose Welcome already stands in the outbox; `rest` is what followed the Hello.
-    pub fn new(io: T, attachment: Attachment, rest: BytesMut, place: Place) -> Self {
+    pub fn new(io: T, mut attachment: Attachment, rest: BytesMut, place: Place) -> Self {
+        attachment.started();
         Self {
             io,
             attachment,
@@ -101,12 +102,17 @@ impl<T: Transport> Connection<T> {
 
     /// Ready when there may be more to do at once.
     fn turn(&mut self, cx: &mut Context<'_>) -> Poll<Result<(), End>> {
-        if let Some(code) = self.attachment.handle.turn(cx.waker()) {
+        if let Some(code) = self.attachment.seat.turn(cx.waker()) {
             return Poll::Ready(Err(End::Close(code)));
         }
         match self.poll_write_out(cx) {
-            Poll::Ready(result) => result?,
-            Poll::Pending => self.attachment.handle.blocked(),
+            Poll::Ready(result) => {
+                result?;
+                if self.replay() {
+                    return Poll::Ready(Ok(()));
+                }
+            }
+            Poll::Pending => self.attachment.seat.blocked(),
         }
         self.poll_read_in(cx)
     }
@@ -133,7 +139,7 @@ impl<T: Transport> Connection<T> {
     /// Takes one load out of the outbox and offers it to the transport once. Says whether there was one.
     fn poll_write_some(&mut self, scratch: &mut BytesMut, cx: &mut Context<'_>) -> Result<bool, End> {
         scratch.clear();
-        if !self.attachment.handle.with(|outbox| outbox.take(scratch)) {
+        if !self.attachment.seat.take(scratch) {
             return Ok(false);
         }
         self.flushing = true;
@@ -162,8 +168,8 @@ impl<T: Transport> Connection<T> {
             if read.filled().is_empty() {
                 return Poll::Ready(Err(self.end_of_stream()));
             }
-            let Attachment { core, handle, .. } = &self.attachment;
-            handle.heard(core.seconds());
+            let Attachment { core, seat, .. } = &self.attachment;
+            seat.handle.heard(core.seconds());
             self.unread.extend_from_slice(read.filled());
             Poll::Ready(self.handle_frames().map(drop))
         })
@@ -187,32 +193,34 @@ impl<T: Transport> Connection<T> {
     }
 
     fn handle_frame(&mut self, frame: ClientFrame) -> Result<(), End> {
-        let Attachment { core, handle, session } = &mut self.attachment;
+        let Attachment { core, seat, session, .. } = &mut self.attachment;
         core.metrics.frames_in.add(1);
-        let mut action = session.on_frame(frame, handle.with(|outbox| outbox.session_seq()));
+        seat.acknowledge(frame.ack).map_err(End::Close)?;
+        let mut action = session.on_frame(frame);
         if let Action::Verify { re, token } = action {
             let verified = core.verifier.verify(&token, core.clock.unix_millis());
             action = session.refreshed(re, verified.map(|v| (v.identity, v.expires_ms)));
             // Only a token the session took counts: another user's valid one prolongs nothing.
             if let Action::Answer { body: server_frame::Body::AuthRefreshed(refreshed), .. } = &action {
-                handle.set_expires_at(core.second_of(refreshed.expires_ms));
+                seat.handle.set_expires_at(core.second_of(refreshed.expires_ms));
+                core.watch_once(&seat.handle);
             }
         }
         match action {
             Action::Nothing | Action::Verify { .. } => {}
             Action::Close(code) => return Err(End::Close(code)),
             Action::Leave => return Err(End::Leave),
-            Action::Answer { re, body } => handle.with(|outbox| outbox.notify(answer(re, body))),
+            Action::Answer { re, body } => seat.notify(answer(re, body)),
             Action::Forward { request, heavy } => self.forward(request, heavy),
         }
         Ok(())
     }
 
     fn forward(&self, request: protocol::node::v1::Request, heavy: bool) {
-        let Attachment { core, handle, .. } = &self.attachment;
+        let Attachment { core, seat, .. } = &self.attachment;
         let id = request.frame.as_ref().map_or(0, |frame| frame.id);
         if id != 0 {
-            handle.with(|outbox| outbox.begin(id, heavy));
+            seat.begin(id, heavy);
         }
         core.metrics.requests.add(1);
         if let Err(error) = core.uplink.request(request) {
@@ -223,27 +231,41 @@ impl<T: Transport> Connection<T> {
             };
             if id != 0 {
                 let error = server_frame::Body::Error(code.plain_error());
-                handle.with(|outbox| outbox.answer(answer(id, error)));
+                seat.handle.answer(answer(id, error));
             }
         }
     }
 
     fn accepts_requests(&self) -> bool {
-        self.attachment.handle.with(|outbox| outbox.accepts_requests())
+        self.attachment.seat.accepts_requests()
     }
 
     fn end_of_stream(&self) -> End {
         if self.unread.is_empty() { End::Gone } else { End::Close(Code::TRUNCATED) }
     }
 
+    /// A resumed device gets what it missed, as fast as it reads. Says whether there is something to write now.
+    fn replay(&self) -> bool {
+        let Attachment { core, seat, .. } = &self.attachment;
+        let (places, queued) = seat.replay();
+        if let Some(places) = places
+            && !core.resend(&seat.handle, places)
+        {
+            seat.handle.close(Code::OVERLOADED);
+            return true;
+        }
+        queued
+    }
+
     fn begin_closing(&mut self, code: Option<Code>) {
         let mut last = std::mem::take(&mut self.unwritten);
-        while self.attachment.handle.with(|outbox| outbox.take(&mut last)) {}
+        while self.attachment.seat.take(&mut last) {}
         if let Some(code) = code {
-            let handle = &self.attachment.handle;
+            let handle = &self.attachment.seat.handle;
             tracing::debug!(device = handle.device, epoch = handle.epoch, %code, "closing");
             last.extend_from_slice(&farewell(code, code.meaning()));
         }
+        self.attachment.ends_with(code);
         self.closing = Some(Box::new(Closing::new(last, code)));
     }
 }

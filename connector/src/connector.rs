@@ -7,18 +7,22 @@ use std::time::Duration;
 use cluster::{ChannelLink, ConnectorLink, Membership};
 use idgen::{Clock, NodeId};
 use protocol::code::Code;
-use protocol::node::v1::ToConnector;
+use protocol::node;
 use protocol::node::v1::to_connector::Body;
+use protocol::node::v1::{Push, ToConnector};
 use tokio::time::MissedTickBehavior;
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 
 use crate::attach;
+use crate::attachment;
 use crate::auth::Verifier;
 use crate::config::ConnectorConfig;
 use crate::core::Core;
+use crate::delivery::Copy;
 use crate::metrics::Metrics;
 use crate::uplink::Uplink;
+use crate::window::Place;
 
 /// How many sessions are sent away at once while draining.
 const DRAIN_BATCH: usize = 500;
@@ -116,17 +120,7 @@ impl ConnectorLink for InProcess {
     fn deliver(&self, message: ToConnector) {
         let core = &self.0;
         match message.body {
-            Some(Body::Push(push)) => {
-                core.metrics.pushes.add(push.targets.len() as u64);
-                for target in &push.targets {
-                    let send = |handle: &crate::handle::Handle| {
-                        handle.push(&push.frame, &push.conversation, push.seq);
-                    };
-                    if core.sessions.with(target.device_id, target.epoch, send).is_none() {
-                        core.metrics.pushes_missed.add(1);
-                    }
-                }
-            }
+            Some(Body::Push(push)) => push_to_all(core, &push),
             Some(Body::Reply(reply)) => {
                 let target = reply.target.unwrap_or_default();
                 core.sessions
@@ -136,9 +130,42 @@ impl ConnectorLink for InProcess {
             Some(Body::Kick(kick)) => {
                 let target = kick.target.unwrap_or_default();
                 let code = Code::from_number(kick.code).unwrap_or(Code::INTERNAL);
-                core.sessions.with(target.device_id, target.epoch, |handle| handle.close(code));
+                let kicked = core.sessions.with(target.device_id, target.epoch, Arc::clone);
+                if let Some(handle) = kicked {
+                    handle.close(code);
+                    // Without a connection there is nobody to tell, and nobody to end the session.
+                    if handle.away_since().is_some() {
+                        attachment::end(core, &handle);
+                    }
+                }
+            }
+            Some(Body::Resent(resent)) => {
+                let target = resent.target.unwrap_or_default();
+                let copies = resent.copies.into_iter().filter_map(copy_of).collect();
+                core.sessions.with(target.device_id, target.epoch, |handle| handle.resent(copies));
             }
             None => {}
         }
     }
+}
+
+fn push_to_all(core: &Core, push: &Push) {
+    core.metrics.pushes.add(push.targets.len() as u64);
+    let now = core.seconds();
+    for target in &push.targets {
+        let pushed = core.sessions.with(target.device_id, target.epoch, |handle| {
+            if handle.push(&push.frame, &push.conversation, push.seq, now) {
+                core.watch_unacknowledged(handle);
+            }
+        });
+        if pushed.is_none() {
+            core.metrics.pushes_missed.add(1);
+        }
+    }
+}
+
+fn copy_of(copy: node::v1::Copy) -> Option<Copy> {
+    let node::v1::Place { session_seq, conversation, seq } = copy.place?;
+    let frame = (!copy.frame.is_empty()).then_some(copy.frame);
+    Some(Copy { place: Place { session_seq, conversation, seq }, frame })
 }

@@ -5,17 +5,37 @@ use std::sync::atomic::{AtomicU32, Ordering};
 
 use idgen::Clock;
 use parking_lot::Mutex;
+use protocol::code::Code;
+use protocol::node;
+use protocol::node::v1::{Identity, Resend, Target};
 use tokio::time::Instant;
 
 use crate::attach::Attaches;
+use crate::attachment;
 use crate::auth::Verifier;
 use crate::config::ConnectorConfig;
+use crate::delivery::Due;
 use crate::handle::Handle;
 use crate::metrics::Metrics;
+use crate::resume::Resumes;
 use crate::sessions::Sessions;
 use crate::uplink::Uplink;
 use crate::wheel::Wheel;
-use protocol::code::Code;
+use crate::window::Place;
+
+/// How long a connection that was told to close may take.
+const CLOSING_SECONDS: u32 = 5;
+
+/// What the wheel looks at.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Look {
+    /// Silence, the token's end, and how long the session waits for its device: for as long as it lives.
+    Session,
+    /// The same, once.
+    Once,
+    /// Unacknowledged pushes, while there are any.
+    Unacknowledged,
+}
 
 /// Sessions, links and settings of one connector.
 pub(crate) struct Core {
@@ -26,7 +46,8 @@ pub(crate) struct Core {
     pub attaches: Attaches,
     pub uplink: Uplink,
     pub metrics: Metrics,
-    wheel: Mutex<Wheel<Arc<Handle>>>,
+    pub resumes: Resumes,
+    wheel: Mutex<Wheel<(Arc<Handle>, Look)>>,
     started: Instant,
     seconds: AtomicU32,
 }
@@ -34,6 +55,7 @@ pub(crate) struct Core {
 impl Core {
     pub fn new(config: ConnectorConfig, verifier: Verifier, clock: Arc<dyn Clock>, uplink: Uplink) -> Self {
         Self {
+            resumes: Resumes::new(),
             config,
             verifier,
             clock,
@@ -61,22 +83,88 @@ impl Core {
     /// Has the wheel look after a session from now on.
     pub fn watch(&self, handle: Arc<Handle>) {
         let due = self.deadline(&handle).0;
-        self.wheel.lock().add(handle, due);
+        self.wheel.lock().add((handle, Look::Session), due);
     }
 
-    /// Closes the sessions whose deadline has come. Called once a second.
+    /// Has the wheel look at a session whose deadline may have become earlier.
+    pub fn watch_once(&self, handle: &Arc<Handle>) {
+        let due = self.deadline(handle).0;
+        self.wheel.lock().add((handle.clone(), Look::Once), due);
+    }
+
+    /// Has the wheel look after a session's unacknowledged pushes until there are none.
+    pub fn watch_unacknowledged(&self, handle: &Arc<Handle>) {
+        let due = self.seconds() + self.config.schedule().after;
+        self.wheel.lock().add((handle.clone(), Look::Unacknowledged), due);
+    }
+
+    /// Asks for messages that this device was pushed before. Says whether somebody took the question.
+    pub fn resend(&self, handle: &Handle, places: Vec<Place>) -> bool {
+        self.metrics.resent.add(places.len() as u64);
+        let Identity { tenant, user, .. } = &*handle.identity;
+        let places = places.into_iter().map(|place| node::v1::Place {
+            session_seq: place.session_seq,
+            conversation: place.conversation,
+            seq: place.seq,
+        });
+        let target = Some(Target { device_id: handle.device, epoch: handle.epoch });
+        let (tenant, user) = (tenant.clone(), user.clone());
+        self.uplink.resend(Resend { tenant, user, target, places: places.collect() }).is_ok()
+    }
+
+    /// Does what has become due. Called once a second.
     pub fn tick(&self) {
         let now = self.started.elapsed().as_secs() as u32;
         self.seconds.store(now, Ordering::Relaxed);
         let due = self.wheel.lock().turn(now);
-        for handle in due {
-            // Only the connection and the map hold handles beside the wheel: alone, its connection is gone.
+        for (handle, look) in due {
+            // Only the connection and the map hold handles beside the wheel: alone, the session is over.
             if Arc::strong_count(&handle) == 1 {
                 continue;
             }
-            match self.deadline(&handle) {
-                (at, code) if at <= now => handle.close(code),
-                (at, _) => self.wheel.lock().add(handle, at),
+            let again = match look {
+                Look::Session => self.look(&handle, now),
+                Look::Once => self.look(&handle, now).and(None),
+                Look::Unacknowledged => self.look_at_unacknowledged(&handle, now),
+            };
+            if let Some(at) = again {
+                self.wheel.lock().add((handle, look), at);
+            }
+        }
+    }
+
+    /// When to look at the session again; `None` if it is over.
+    fn look(&self, handle: &Arc<Handle>, now: u32) -> Option<u32> {
+        let ttl = self.config.resume_ttl.as_secs() as u32;
+        if let Some(since) = handle.away_since() {
+            if handle.expire(now, ttl) {
+                self.metrics.expired.add(1);
+                attachment::end(self, handle);
+                return None;
+            }
+            return Some(since.saturating_add(ttl));
+        }
+        let (at, code) = self.deadline(handle);
+        if at <= now {
+            handle.close(code);
+            // By then the connection is gone, and what is left of the session has another deadline.
+            return Some(now + CLOSING_SECONDS);
+        }
+        Some(at)
+    }
+
+    fn look_at_unacknowledged(&self, handle: &Arc<Handle>, now: u32) -> Option<u32> {
+        match handle.due(now, self.config.schedule()) {
+            Due::Nothing => None,
+            Due::Again { at, places } => {
+                if !places.is_empty() && !self.resend(handle, places) {
+                    tracing::debug!(device = handle.device, "a repetition was not taken");
+                }
+                Some(at)
+            }
+            Due::Expired => {
+                handle.close(Code::ACK_TIMEOUT);
+                Some(now + CLOSING_SECONDS)
             }
         }
     }

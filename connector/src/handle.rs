@@ -1,19 +1,27 @@
-//! One logged-in device as the rest of the connector sees it: where to put frames, and how to wake its connection.
+//! One device's session as the rest of the connector sees it: where to put frames, and how to wake its connection.
+//!
+//! A session may have several connections one after the other. Each has a number; only the latest is served.
 
+use std::sync::Arc;
 use std::sync::atomic::{AtomicU32, Ordering};
 use std::task::Waker;
 
-use bytes::Bytes;
+use bytes::{Bytes, BytesMut};
 use parking_lot::Mutex;
 use protocol::code::Code;
+use protocol::node::v1::Identity;
 
+use crate::delivery::{Copy, Delivery, Due, Schedule, Wake};
 use crate::outbox::Outbox;
+use crate::window::Place;
 
 /// Shared by the sessions map, the timer wheel and the device's connection.
 pub struct Handle {
     pub device: u64,
-    /// Which of the device's connections this is; later ones have higher numbers.
+    /// Which of the device's sessions this is; later ones have higher numbers.
     pub epoch: u64,
+    /// Whose it is. Tenant and user stay as they are; name and role are those of the first login.
+    pub identity: Arc<Identity>,
     /// Seconds on the connector's own clock. Written by the connection, read by the wheel.
     heard_at: AtomicU32,
     /// When the token runs out, on the same clock.
@@ -22,80 +30,111 @@ pub struct Handle {
 }
 
 struct State {
-    outbox: Outbox,
+    delivery: Delivery,
     waker: Option<Waker>,
     /// The transport takes nothing now: only closing is worth a turn of the connection.
     blocked: bool,
-}
-
-/// Whether a change is worth a turn of the connection.
-enum Wake {
-    Never,
-    IfWritable,
-    Always,
+    /// The latest connection's number.
+    connection: u32,
+    /// The second its connection ended, while there is none.
+    away_since: Option<u32>,
 }
 
 impl Handle {
-    /// A handle whose connection has not started: frames gather in the outbox.
-    pub fn new(device: u64, epoch: u64, outbox: Outbox, now: u32, expires_at: u32) -> Self {
+    /// A session whose first connection, number 0, has not started: frames gather.
+    pub fn new(
+        device: u64,
+        epoch: u64,
+        identity: Arc<Identity>,
+        outbox: Outbox,
+        now: u32,
+        expires_at: u32,
+    ) -> Self {
+        let state = State {
+            delivery: Delivery::new(outbox),
+            waker: None,
+            blocked: false,
+            connection: 0,
+            away_since: None,
+        };
         Self {
             device,
             epoch,
+            identity,
             heard_at: AtomicU32::new(now),
             expires_at: AtomicU32::new(expires_at),
-            state: Mutex::new(State { outbox, waker: None, blocked: false }),
+            state: Mutex::new(state),
         }
     }
 
-    /// Queues a push; see [`Outbox::push`].
-    pub fn push(&self, frame: &Bytes, conversation: &str, seq: u64) {
-        self.change(|outbox| {
-            let news = outbox.push(frame, conversation, seq);
-            if outbox.closing().is_some() {
-                Wake::Always
-            } else if news {
-                Wake::IfWritable
-            } else {
-                Wake::Never
-            }
-        });
+    /// Takes a push. Says whether the wheel has to look after unacknowledged pushes from now on.
+    pub fn push(&self, frame: &Bytes, conversation: &Bytes, seq: u64, now: u32) -> bool {
+        self.change(|delivery| {
+            let pushed = delivery.push(frame, conversation, seq, now);
+            (pushed.wake, pushed.arm)
+        })
     }
 
     /// Queues the answer to a request.
     pub fn answer(&self, frame: Bytes) {
-        self.change(|outbox| {
-            outbox.answer(frame);
-            Wake::IfWritable
+        self.change(|delivery| {
+            delivery.outbox.answer(frame);
+            (Wake::IfWritable, ())
         });
+    }
+
+    /// Queues copies that were read again from the log.
+    pub fn resent(&self, copies: Vec<Copy>) {
+        self.change(|delivery| (delivery.resent(copies), ()));
+    }
+
+    /// What unacknowledged pushes ask for.
+    pub fn due(&self, now: u32, schedule: Schedule) -> Due {
+        self.state.lock().delivery.due(now, schedule)
     }
 
     /// Makes the connection say why and end.
     pub fn close(&self, code: Code) {
-        self.change(|outbox| {
-            outbox.close(code);
-            Wake::Always
+        self.change(|delivery| {
+            delivery.outbox.close(code);
+            (Wake::Always, ())
         });
     }
 
-    /// The connection's own access, without waking anybody.
-    pub fn with<R>(&self, f: impl FnOnce(&mut Outbox) -> R) -> R {
-        f(&mut self.state.lock().outbox)
+    /// The second its connection ended, while the session waits for its device.
+    pub fn away_since(&self) -> Option<u32> {
+        self.state.lock().away_since
     }
 
-    /// Begins a turn of the connection: `waker` is called when the next one is due. Returns why to close, if so.
-    pub fn turn(&self, waker: &Waker) -> Option<Code> {
+    /// Ends the session if it has waited for its device for `ttl` seconds. Says whether it did.
+    pub fn expire(&self, now: u32, ttl: u32) -> bool {
         let mut state = self.state.lock();
-        state.blocked = false;
-        match &mut state.waker {
-            Some(known) => known.clone_from(waker),
-            empty => *empty = Some(waker.clone()),
+        let over = state.away_since.is_some_and(|since| since.saturating_add(ttl) <= now);
+        if over {
+            state.delivery.end();
         }
-        state.outbox.closing()
+        over
     }
 
-    /// Until the next turn nothing can be written.
-    pub fn blocked(&self) {
-        self.state.lock().blocked = true;
+    /// Ends the session: it cannot be resumed any more, and keeps nothing.
+    pub fn end(&self) {
+        self.state.lock().delivery.end();
+    }
+
+    /// Gives the session a new connection, which has handled every push up to `last_seq`. An older connection that is
+    /// still there ends. `None` if the session cannot say what the device missed.
+    pub fn resume(&self, last_seq: u64, welcome: Bytes) -> Option<Resumed> {
+        let (resumed, older) = {
+            let mut state = self.state.lock();
+            let arm = state.delivery.resume(last_seq, welcome)?;
+            state.connection += 1;
+            state.away_since = None;
+            (Resumed { number: state.connection, arm }, state.waker.take())
+        };
+        if let Some(older) = older {
+            older.wake();
+        }
+        Some(resumed)
     }
 
     /// Something arrived from the device.
@@ -113,23 +152,118 @@ impl Handle {
         self.expires_at.load(Ordering::Relaxed)
     }
 
-    /// A refreshed token runs out later.
+    /// A refreshed token runs out at another time.
     pub fn set_expires_at(&self, at: u32) {
         self.expires_at.store(at, Ordering::Relaxed);
     }
 
-    fn change(&self, f: impl FnOnce(&mut Outbox) -> Wake) {
-        let waker = {
+    fn change<R>(&self, f: impl FnOnce(&mut Delivery) -> (Wake, R)) -> R {
+        let (waker, result) = {
             let mut state = self.state.lock();
-            match f(&mut state.outbox) {
+            let (wake, result) = f(&mut state.delivery);
+            let waker = match wake {
                 Wake::Never => None,
                 Wake::IfWritable if state.blocked => None,
                 Wake::IfWritable | Wake::Always => state.waker.take(),
-            }
+            };
+            (waker, result)
         };
         // Woken outside the lock: the connection may run at once on another thread and want it.
         if let Some(waker) = waker {
             waker.wake();
         }
+        result
+    }
+}
+
+/// A session's new connection.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Resumed {
+    pub number: u32,
+    /// From now on the wheel has to look after unacknowledged pushes.
+    pub arm: bool,
+}
+
+/// One connection's side of a handle. Every call is without effect once a later connection has the session.
+pub(crate) struct Seat {
+    pub handle: Arc<Handle>,
+    number: u32,
+}
+
+impl Seat {
+    /// The seat of connection `number`.
+    pub fn new(handle: Arc<Handle>, number: u32) -> Self {
+        Self { handle, number }
+    }
+
+    /// Begins a turn of the connection: `waker` is called when the next one is due. Returns why to close, if so.
+    pub fn turn(&self, waker: &Waker) -> Option<Code> {
+        let mut state = self.handle.state.lock();
+        if state.connection != self.number {
+            return Some(Code::SUPERSEDED);
+        }
+        state.blocked = false;
+        match &mut state.waker {
+            Some(known) => known.clone_from(waker),
+            empty => *empty = Some(waker.clone()),
+        }
+        state.delivery.outbox.closing()
+    }
+
+    /// Until the next turn nothing can be written.
+    pub fn blocked(&self) {
+        self.with((), |state| state.blocked = true);
+    }
+
+    /// Moves waiting frames to `out`. Says whether there were any.
+    pub fn take(&self, out: &mut BytesMut) -> bool {
+        self.with(false, |state| state.delivery.outbox.take(out))
+    }
+
+    /// Whether another request may be read.
+    pub fn accepts_requests(&self) -> bool {
+        self.with(false, |state| state.delivery.outbox.accepts_requests())
+    }
+
+    /// The device has handled every push up to `session_seq`; 0 says nothing.
+    pub fn acknowledge(&self, session_seq: u64) -> Result<(), Code> {
+        if session_seq == 0 {
+            return Ok(());
+        }
+        self.with(Ok(()), |state| state.delivery.acknowledge(session_seq))
+    }
+
+    /// What to read from the log next for a device that has resumed, and whether something was queued meanwhile.
+    pub fn replay(&self) -> (Option<Vec<Place>>, bool) {
+        self.with((None, false), |state| {
+            let places = state.delivery.replay();
+            (places, !state.delivery.outbox.is_empty())
+        })
+    }
+
+    /// Counts a request that is now under way.
+    pub fn begin(&self, id: u64, heavy: bool) {
+        self.with((), |state| state.delivery.outbox.begin(id, heavy));
+    }
+
+    /// Queues a frame that answers no counted request.
+    pub fn notify(&self, frame: Bytes) {
+        self.with((), |state| state.delivery.outbox.notify(frame));
+    }
+
+    /// The connection has ended at the second `now`. Says whether the session was this connection's until then.
+    pub fn leave(&self, now: u32) -> bool {
+        self.with(false, |state| {
+            state.connection += 1;
+            state.waker = None;
+            state.delivery.disconnected();
+            state.away_since = Some(now);
+            true
+        })
+    }
+
+    fn with<R>(&self, superseded: R, f: impl FnOnce(&mut State) -> R) -> R {
+        let mut state = self.handle.state.lock();
+        if state.connection == self.number { f(&mut state) } else { superseded }
     }
 }

@@ -13,8 +13,10 @@ use protocol::v1::{ClientFrame, Hello, client_frame};
 use protocol::version;
 use tokio::io::{AsyncRead, AsyncReadExt as _};
 
-use crate::attach::{self, Admission, Attachment};
+use crate::attach::{self, Admission};
+use crate::attachment::Attachment;
 use crate::core::Core;
+use crate::resume::resume;
 use crate::transport::{Transport, code_of};
 
 /// How long the channel node may take to admit a device.
@@ -69,9 +71,12 @@ pub(crate) async fn handshake<T: Transport>(
         transport: io.kind(),
         remote,
     };
-    let attachment = tokio::time::timeout(ATTACH_TIMEOUT, attach::attach(core, admission))
-        .await
-        .map_err(|_| Failed::from(Code::UNAVAILABLE))??;
+    let attachment = match resume(core, &admission) {
+        Ok(attachment) => attachment,
+        Err(outcome) => tokio::time::timeout(ATTACH_TIMEOUT, attach::attach(core, admission, outcome))
+            .await
+            .map_err(|_| Failed::from(Code::UNAVAILABLE))??,
+    };
     // An idle connection keeps no buffer.
     let rest = if input.is_empty() { BytesMut::new() } else { input };
     Ok(LoggedIn { attachment, rest })

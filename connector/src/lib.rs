@@ -14,7 +14,9 @@
 //! | [`auth`] | who a device is, by its token |
 //! | [`session`] | pure: what a frame asks for |
 //! | `connection`, `closing` | the task of one device, and its end |
+//! | `attachment`, `resume` | a connection's part in a session, and what happens when it ends; coming back to one |
 //! | [`outbox`] | pure: what waits for one device, bounded in bytes |
+//! | [`delivery`], [`window`] | pure: pushes until they are acknowledged, by place in the log |
 //! | [`handle`], [`sessions`] | one device seen from outside; the map of all |
 //! | [`wheel`] | deadlines without timers |
 //! | `core` | what every connection shares |
@@ -23,15 +25,18 @@
 
 mod accept;
 mod attach;
+mod attachment;
 mod closing;
 mod connection;
 mod core;
 mod handshake;
+mod resume;
 mod uplink;
 
 pub mod auth;
 pub mod config;
 pub mod connector;
+pub mod delivery;
 pub mod handle;
 pub mod http;
 pub mod metrics;
@@ -46,6 +51,7 @@ pub mod tls;
 pub mod transport;
 pub mod websocket;
 pub mod wheel;
+pub mod window;
 
 pub use accept::listen;
 pub use config::ConnectorConfig;

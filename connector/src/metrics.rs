@@ -24,6 +24,12 @@ counters! {
     refused_full,
     /// Devices logged in.
     logins,
+    /// Devices that resumed their session.
+    resumed,
+    /// Pushes read again from the log, to be repeated or replayed.
+    resent,
+    /// Sessions that no device came back for.
+    expired,
     /// Logins refused, whatever the reason.
     logins_refused,
     /// Connections that ended after login.

@@ -28,8 +28,8 @@ pub struct Outbox {
     /// Wire bytes in `queue`.
     bytes: usize,
     limit: usize,
-    heads: Vec<(Box<str>, u64)>,
-    session_seq: u64,
+    /// Conversations by name, in UTF-8.
+    heads: Vec<(Bytes, u64)>,
     light: u32,
     heavy: Vec<u64>,
     closing: Option<Code>,
@@ -56,38 +56,43 @@ impl Outbox {
             bytes: 0,
             limit,
             heads: Vec::new(),
-            session_seq: 0,
             light: 0,
             heavy: Vec::new(),
             closing: None,
         }
     }
 
-    /// Queues a push. `seq` is 0 for what is not stored. Says whether the connection has something new to do.
-    pub fn push(&mut self, frame: &Bytes, conversation: &str, seq: u64) -> bool {
-        if self.closing.is_some() {
-            return false;
-        }
-        let behind = seq > 0 && self.heads.iter().any(|(name, _)| **name == *conversation);
-        let full = self.bytes + FRAME_HEADER_BYTES + splice::MAX_SESSION_SEQ_BYTES + frame.len() > self.limit;
-        match (behind || full, seq) {
-            (false, 0) => self.enqueue(0, frame.clone()),
-            (false, _) => {
-                self.session_seq += 1;
-                self.enqueue(self.session_seq, frame.clone());
-            }
-            (true, 0) => return false,
-            (true, _) => self.raise_head(conversation, seq),
-        }
-        true
+    /// Whether a push of this size may be queued, and not only hinted at.
+    pub fn takes(&self, frame: &Bytes, conversation: &[u8]) -> bool {
+        let behind = self.heads.iter().any(|(name, _)| name == conversation);
+        let wire = FRAME_HEADER_BYTES + splice::MAX_SESSION_SEQ_BYTES + frame.len();
+        !behind && self.bytes + wire <= self.limit
     }
 
-    /// Queues a frame whatever is queued already: an answer, or the Welcome.
+    /// Queues a push: numbered, or with session seq 0 for what is not stored.
+    pub fn push(&mut self, session_seq: u64, frame: Bytes) {
+        self.enqueue(session_seq, frame);
+    }
+
+    /// Has the device told that `conversation` reaches `seq`.
+    pub fn raise_head(&mut self, conversation: &Bytes, seq: u64) {
+        if let Some((_, tip)) = self.heads.iter_mut().find(|(name, _)| name == conversation) {
+            *tip = seq.max(*tip);
+        } else if self.heads.len() < MAX_HEADS {
+            self.heads.push((conversation.clone(), seq));
+        } else {
+            self.close(Code::SLOW_CONSUMER);
+        }
+    }
+
+    /// Queues an answer, whatever is queued already. One that nobody waits for is dropped: the request came over an
+    /// earlier connection.
     pub fn answer(&mut self, frame: Bytes) {
         let re = splice::peek_re(&frame);
         match self.heavy.iter().position(|&id| id == re) {
             Some(at) => drop(self.heavy.swap_remove(at)),
-            None => self.light = self.light.saturating_sub(1),
+            None if self.light == 0 => return,
+            None => self.light -= 1,
         }
         self.enqueue(0, frame);
     }
@@ -124,16 +129,14 @@ impl Outbox {
         self.closing
     }
 
-    /// Forgets everything queued: the connection is gone.
-    pub fn clear(&mut self) {
-        self.queue = VecDeque::new();
-        self.heads = Vec::new();
-        self.bytes = 0;
+    /// The connection is gone: forgets what was queued for it and what it asked. Hints stay; they are the device's.
+    pub fn disconnected(&mut self) {
+        *self = Self { heads: std::mem::take(&mut self.heads), ..Self::new(self.limit) };
     }
 
-    /// The highest session seq given to a push.
-    pub fn session_seq(&self) -> u64 {
-        self.session_seq
+    /// Whether nothing waits to be written.
+    pub fn is_empty(&self) -> bool {
+        self.queue.is_empty() && self.heads.is_empty()
     }
 
     /// Moves the next frames to `out`, in wire form. Says whether it moved any.
@@ -158,20 +161,11 @@ impl Outbox {
         self.queue.push_back(waiting);
     }
 
-    fn raise_head(&mut self, conversation: &str, seq: u64) {
-        if let Some((_, tip)) = self.heads.iter_mut().find(|(name, _)| **name == *conversation) {
-            *tip = seq.max(*tip);
-        } else if self.heads.len() < MAX_HEADS {
-            self.heads.push((conversation.into(), seq));
-        } else {
-            self.close(Code::SLOW_CONSUMER);
-        }
-    }
-
     // Hints go out once everything queued before them has: the device then has room for what it pulls.
     fn put_heads(&mut self, out: &mut BytesMut) {
         for (conversation, tip) in std::mem::take(&mut self.heads) {
-            let head = v1::Head { conversation: conversation.into(), tip };
+            let conversation = String::from_utf8_lossy(&conversation).into_owned();
+            let head = v1::Head { conversation, tip };
             let body = v1::server_frame::Body::Head(head);
             let frame = v1::ServerFrame { session_seq: 0, re: 0, body: Some(body) };
             put(&Waiting { session_seq: 0, frame: frame.encode_to_vec().into() }, out);
@@ -204,43 +198,54 @@ mod tests {
         frames
     }
 
-    fn message(bytes: usize) -> Bytes {
-        splice::push_frame("c", &vec![0; bytes][..0])
+    fn message() -> Bytes {
+        splice::push_frame("c", &[])
+    }
+
+    fn name() -> Bytes {
+        Bytes::from_static(b"c")
     }
 
     #[test]
-    fn pushes_are_numbered_and_answers_are_not() {
+    fn pushes_carry_their_number_and_answers_none() {
         let mut outbox = Outbox::new(1000);
-        assert!(outbox.push(&message(0), "c", 1));
+        outbox.push(7, message());
         outbox.notify(Bytes::from_static(&[0x2A, 0]));
-        assert!(outbox.push(&message(0), "c", 2));
+        outbox.push(8, message());
         let seqs: Vec<u64> = frames(&mut outbox).iter().map(|frame| frame.session_seq).collect();
-        assert_eq!(seqs, [1, 0, 2]);
+        assert_eq!(seqs, [7, 0, 8]);
     }
 
     #[test]
-    fn a_full_outbox_hints_the_newest_tip_and_drops_what_is_not_stored() {
+    fn a_hint_follows_what_is_queued_and_holds_the_newest_tip() {
         let mut outbox = Outbox::new(40);
-        let mut taken = 0;
-        for seq in 1..=10 {
-            outbox.push(&message(0), "c", seq);
-            taken += usize::from(outbox.heads.is_empty());
-        }
-        assert!(!outbox.push(&message(0), "", 0), "typing is dropped first");
-        assert!(taken < 10);
+        assert!(outbox.takes(&message(), b"c"));
+        outbox.push(1, message());
+        outbox.push(2, message());
+        assert!(!outbox.takes(&message(), b"c"), "full");
+        outbox.raise_head(&name(), 9);
+        outbox.raise_head(&name(), 10);
+        outbox.raise_head(&name(), 8);
         let frames = frames(&mut outbox);
-        assert_eq!(frames.len(), taken + 1);
         let head = v1::Head { conversation: "c".into(), tip: 10 };
-        assert_eq!(frames.last().unwrap().body, Some(v1::server_frame::Body::Head(head)));
-        assert!(outbox.push(&message(0), "c", 11));
-        assert_eq!(self::frames(&mut outbox)[0].session_seq, taken as u64 + 1);
+        assert_eq!(frames.len(), 3);
+        assert_eq!(frames[2].body, Some(v1::server_frame::Body::Head(head)));
+        assert!(outbox.takes(&message(), b"c"));
+    }
+
+    #[test]
+    fn a_conversation_that_waits_as_a_hint_gets_no_message_before_it() {
+        let mut outbox = Outbox::new(1000);
+        outbox.raise_head(&name(), 9);
+        assert!(!outbox.takes(&message(), b"c"));
+        assert!(outbox.takes(&message(), b"d"));
     }
 
     #[test]
     fn a_device_behind_in_too_many_conversations_is_sent_away() {
         let mut outbox = Outbox::new(0);
         for n in 0..=MAX_HEADS {
-            outbox.push(&message(0), &format!("c{n}"), 1);
+            outbox.raise_head(&Bytes::from(format!("c{n}")), 1);
         }
         assert_eq!(outbox.closing(), Some(Code::SLOW_CONSUMER));
     }
@@ -267,9 +272,21 @@ mod tests {
     fn an_empty_outbox_holds_no_memory() {
         let mut outbox = Outbox::new(100_000);
         for seq in 1..100 {
-            outbox.push(&message(0), "c", seq);
+            outbox.push(seq, message());
         }
         frames(&mut outbox);
         assert_eq!((outbox.queue.capacity(), outbox.bytes), (0, 0));
+    }
+
+    #[test]
+    fn a_lost_connection_leaves_the_hints() {
+        let mut outbox = Outbox::new(1000);
+        outbox.push(1, message());
+        outbox.begin(1, true);
+        outbox.raise_head(&name(), 3);
+        outbox.disconnected();
+        assert!(outbox.accepts_requests());
+        let frames = frames(&mut outbox);
+        assert!(matches!(frames[0].body, Some(v1::server_frame::Body::Head(_))) && frames.len() == 1);
     }
 }

@@ -44,9 +44,9 @@ impl Sessions {
     }
 
     /// Runs `f` on the session of that connection, if it is here.
-    pub fn with<R>(&self, device: u64, epoch: u64, f: impl FnOnce(&Handle) -> R) -> Option<R> {
+    pub fn with<R>(&self, device: u64, epoch: u64, f: impl FnOnce(&Arc<Handle>) -> R) -> Option<R> {
         let shard = self.shard(device).read();
-        shard.get(&device).filter(|handle| handle.epoch == epoch).map(|handle| f(handle))
+        shard.get(&device).filter(|handle| handle.epoch == epoch).map(f)
     }
 
     /// How many sessions there are.
@@ -76,7 +76,7 @@ mod tests {
     use crate::outbox::Outbox;
 
     fn handle(device: u64, epoch: u64) -> Arc<Handle> {
-        Arc::new(Handle::new(device, epoch, Outbox::new(100), 0, u32::MAX))
+        Arc::new(Handle::new(device, epoch, Arc::default(), Outbox::new(100), 0, u32::MAX))
     }
 
     #[test]

@@ -9,7 +9,7 @@ use parking_lot::RwLock;
 use protocol::limit::CLIENT_MSG_ID_BYTES;
 use protocol::names;
 use protocol::node::v1::to_channel::Body as ToChannelBody;
-use protocol::node::v1::{Attach, Detach, Identity, Request, ToChannel};
+use protocol::node::v1::{Attach, Detach, Identity, Request, Resend, Revive, Suspend, ToChannel};
 use protocol::v1::client_frame::Body;
 
 /// Links to channel nodes, and who owns what.
@@ -43,6 +43,21 @@ impl Uplink {
     /// Takes a route back.
     pub fn detach(&self, detach: Detach) -> Result<(), LinkError> {
         self.send(Slot::of_user(&detach.tenant, &detach.user), ToChannelBody::Detach(detach))
+    }
+
+    /// A session waits for its device.
+    pub fn suspend(&self, suspend: Suspend) -> Result<(), LinkError> {
+        self.send(Slot::of_user(&suspend.tenant, &suspend.user), ToChannelBody::Suspend(suspend))
+    }
+
+    /// A device is back on its session.
+    pub fn revive(&self, revive: Revive) -> Result<(), LinkError> {
+        self.send(Slot::of_user(&revive.tenant, &revive.user), ToChannelBody::Revive(revive))
+    }
+
+    /// Asks for messages to be read again.
+    pub fn resend(&self, resend: Resend) -> Result<(), LinkError> {
+        self.send(Slot::of_user(&resend.tenant, &resend.user), ToChannelBody::Resend(resend))
     }
 
     fn send(&self, slot: Slot, body: ToChannelBody) -> Result<(), LinkError> {

@@ -74,6 +74,8 @@ codes! {
     UNEXPECTED_HELLO = 111, false, Never;
     /// The WebSocket framing is broken.
     WEBSOCKET_VIOLATION = 112, false, Never;
+    /// Pushes were not acknowledged in time, nor after they were sent again.
+    ACK_TIMEOUT = 113, true, Resume;
 
     /// Hello carries no token.
     TOKEN_REQUIRED = 200, false, Never;
@@ -85,6 +87,8 @@ codes! {
     TOKEN_FOR_ANOTHER_USER = 203, false, Never;
     /// The same device connected again; this connection is the older one.
     SUPERSEDED = 204, false, Never;
+    /// The user has more devices of this type connected than allowed.
+    DEVICE_LIMIT = 205, false, Never;
 
     /// A field of the request is missing or not allowed; the message says which.
     INVALID_REQUEST = 300, false, Fresh;

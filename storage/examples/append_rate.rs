@@ -6,7 +6,7 @@ use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use tokio::task::JoinSet;
-use whimbrel_storage::log::{Append, AppendOutcome, Entry, Log, SenderSlotOf};
+use whimbrel_storage::log::{Append, AppendOutcome, Entry, EntryKind, Log, SenderSlotOf, Users};
 use whimbrel_storage::{ConversationKey, EmbeddedConfig, EmbeddedStore};
 
 #[tokio::main]
@@ -41,11 +41,17 @@ async fn main() {
 async fn write(store: Arc<EmbeddedStore>, writer: u64, bytes: usize, end: Instant) -> Vec<Duration> {
     let key = ConversationKey::new("tenant", format!("conversation {writer}"));
     let opened = store.open(&key).await.unwrap();
+    let active: Users = ["ann".into(), "ben".into()].into();
     let (mut waits, mut tip) = (Vec::new(), opened.tip);
     while Instant::now() < end {
         let begun = Instant::now();
         let slot = SenderSlotOf { device: writer, slot: (tip % 128) as u8, client_msg_id: [7; 16] };
-        let entry = Entry { payload: vec![7; bytes].into(), sender: "ann".into(), slot: Some(slot) };
+        let entry = Entry {
+            payload: vec![7; bytes].into(),
+            sender: "ann".into(),
+            slot: Some(slot),
+            kind: EntryKind::Shown,
+        };
         let append = Append {
             key: key.clone(),
             epoch: opened.epoch,
@@ -54,6 +60,7 @@ async fn write(store: Arc<EmbeddedStore>, writer: u64, bytes: usize, end: Instan
             at_ms: 0,
             entries: vec![entry],
             members: Vec::new(),
+            active: active.clone(),
             info: None,
         };
         assert_eq!(store.append(append).await, AppendOutcome::Applied);

@@ -7,6 +7,7 @@ use protocol::v1::{ConversationInfo, Role};
 use crate::error::StoreError;
 use crate::key::ConversationKey;
 use crate::member::{Cursors, MemberRow};
+use crate::presence::PresenceEvents;
 
 /// What makes a device the same device at its next login.
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
@@ -34,6 +35,48 @@ pub struct Membership {
     pub tip: u64,
     /// When the tip was committed, milliseconds since 1970; the order of a conversation list.
     pub tip_at_ms: i64,
+    /// The last entry up to the user's tip that is [`EntryKind::Shown`](crate::log::EntryKind); 0 for none.
+    pub shown: u64,
+    /// How many of the entries that [`Cursors::unread`] counts are not shown.
+    pub silent: u64,
+}
+
+impl Membership {
+    /// The entries that the user may see and has not seen: those after the read cursor, the user's own latest
+    /// message and the entry of joining, without those that are not shown.
+    pub fn unread(&self) -> u64 {
+        let cursors = self.member.cursors_since_joining(self.cursors);
+        cursors.unread(self.member.visible_tip(self.tip)).saturating_sub(self.silent)
+    }
+}
+
+/// A place in the history of the store: versions rise with every commit.
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub struct Place {
+    pub version: u64,
+    /// Within a version, conversations stand in byte order.
+    pub conversation: String,
+}
+
+/// Which of a user's conversations are wanted.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Listing {
+    /// All, that with the latest entry first; `before` continues behind a place.
+    Latest { before: Option<Place> },
+    /// Those that have changed after a place, in the order of their changes.
+    Changed { after: Place },
+}
+
+/// A part of a user's conversations.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Listed {
+    pub rows: Vec<(Place, Membership)>,
+    /// Where the next part begins; `None` at the end. There may be a next part behind no rows.
+    pub next: Option<Place>,
+    /// The version of the store that was read: no commit up to it is missing in what was read.
+    pub version: u64,
+    /// Which store the versions are of; another store's mean nothing here.
+    pub store: u64,
 }
 
 /// What lasts beside the logs.
@@ -43,7 +86,12 @@ pub struct Membership {
 ///    same id for ever, and an id it returned is on stable storage. A candidate that some other key already has
 ///    is an error, never shared.
 /// 2. Cursors are max-registers: `raise_cursors` never lowers a field, in whatever order calls arrive.
-/// 3. `memberships` and `member` see every append that was answered `Applied` before they were called.
+/// 3. `memberships`, `member` and `listed` see every append that was answered `Applied` before they were called.
+/// 4. A conversation has changed for a user by every append while the user is a member, the one of leaving included,
+///    and whenever the user's read cursor rises. Whoever reads `Listing::Changed` from a version to the end, in one
+///    part or several, is told every conversation that has changed after it, and may be told others. What it costs
+///    is bounded by what has changed and by the number of the user's *large* conversations, never by the number of
+///    all; what an append pays for it is bounded by the size below which a conversation is not large.
 pub trait Directory: Send + Sync + 'static {
     /// The id of a device, storing `candidate` if it has none. `None` only looks.
     fn device<'a>(
@@ -77,6 +125,16 @@ pub trait Directory: Send + Sync + 'static {
         user: &'a str,
     ) -> BoxFuture<'a, Result<Vec<Membership>, StoreError>>;
 
+    /// At most `limit` of a user's conversations; see [`Listing`]. A version that the store has not reached is taken
+    /// for 0.
+    fn listed<'a>(
+        &'a self,
+        tenant: &'a str,
+        user: &'a str,
+        listing: Listing,
+        limit: usize,
+    ) -> BoxFuture<'a, Result<Listed, StoreError>>;
+
     /// One user's place in one conversation.
     fn member<'a>(
         &'a self,
@@ -107,4 +165,9 @@ pub trait Directory: Send + Sync + 'static {
         user: &'a str,
         to: Cursors,
     ) -> BoxFuture<'a, Result<Cursors, StoreError>>;
+
+    /// The presence stream; `None` for a backend that keeps none.
+    fn presence(&self) -> Option<&dyn PresenceEvents> {
+        None
+    }
 }

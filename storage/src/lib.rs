@@ -6,6 +6,7 @@
 //! | [`log`] | the append log: the trait is the contract |
 //! | [`directory`] | devices, users, memberships, cursors: the trait is the contract |
 //! | [`member`] | a member's row and what it entitles to |
+//! | [`presence`] | who came and went, durable and in order: the trait is the contract |
 //! | [`error`] | why the store refuses |
 //! | [`contract`] | the suite that every backend passes |
 //! | [`embedded`] | the backend for one machine |
@@ -17,12 +18,14 @@ pub mod error;
 pub mod key;
 pub mod log;
 pub mod member;
+pub mod presence;
 
 pub use directory::Directory;
 pub use embedded::{EmbeddedConfig, EmbeddedStore, OpenError};
 pub use error::StoreError;
 pub use key::ConversationKey;
 pub use log::Log;
+pub use presence::PresenceEvents;
 
 /// A store is a log and a directory over the same data.
 pub trait Store: Log + Directory {}

@@ -2,6 +2,8 @@
 //!
 //! The trait is the contract; `contract` is the suite that holds every backend to it.
 
+use std::sync::Arc;
+
 use bytes::Bytes;
 use futures::future::BoxFuture;
 use protocol::limit::CLIENT_MSG_ID_BYTES;
@@ -10,6 +12,9 @@ use protocol::v1::ConversationInfo;
 use crate::error::StoreError;
 use crate::key::ConversationKey;
 use crate::member::MemberRow;
+
+/// User ids, shared by whoever needs the same list.
+pub type Users = Arc<[Arc<str>]>;
 
 /// Identifies one append, so that its owner can recognise it when the outcome got lost.
 pub type BatchId = [u8; 16];
@@ -26,6 +31,9 @@ pub type BatchId = [u8; 16];
 ///    until the next `open` of the log returns; that `open` settles it.
 /// 5. `open` makes every append under an earlier epoch fail from then on.
 /// 6. `read` returns entries of the range asked without a hole and never past the tip.
+/// 7. A recall that was answered `Applied` shows in every read begun after that: the [`Fate`] of the entry it refers
+///    to, and of every edit of that entry, says `recalled`. Payloads stay as they were appended; whoever serves them
+///    leaves the content out. An edit shows in the fate of the entry it refers to.
 pub trait Log: Send + Sync + 'static {
     /// Takes a log over: raises its epoch and returns its state. A log nobody appended to has tip 0.
     fn open<'a>(&'a self, key: &'a ConversationKey) -> BoxFuture<'a, Result<Opened, StoreError>>;
@@ -78,6 +86,8 @@ pub struct Append {
     pub entries: Vec<Entry>,
     /// Rows that these entries change, as they are afterwards.
     pub members: Vec<MemberRow>,
+    /// Everyone who is a member after these entries: whose lists of conversations they change.
+    pub active: Users,
     /// Set by the append that creates the conversation.
     pub info: Option<ConversationInfo>,
 }
@@ -91,6 +101,30 @@ pub struct Entry {
     pub sender: String,
     /// The sender's dedupe state after this entry.
     pub slot: Option<SenderSlotOf>,
+    pub kind: EntryKind,
+}
+
+/// What an entry means to counts, and to earlier entries.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum EntryKind {
+    /// Counts as unread, and may be the last message of a list.
+    #[default]
+    Shown,
+    /// Does neither. So do the next two.
+    Silent,
+    /// Replaces the content of this earlier entry.
+    Edit(u64),
+    /// Takes the content of this earlier entry away, and of every edit of it.
+    Recall(u64),
+}
+
+/// What later entries have made of one.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Fate {
+    /// It, or the entry that it edits, was recalled: its content is not to be served any more.
+    pub recalled: bool,
+    /// The seq of its latest edit; 0 for none.
+    pub edited: u64,
 }
 
 /// A device's slot to write.
@@ -140,4 +174,5 @@ pub struct ReadRange {
 pub struct StoredEntry {
     pub seq: u64,
     pub payload: Bytes,
+    pub fate: Fate,
 }

@@ -89,6 +89,12 @@ impl Sender {
         }
     }
 
+    /// Has it connect to another address, such as that of a proxy.
+    #[allow(dead_code, reason = "not every test has a proxy")]
+    pub fn through(self, address: SocketAddr) -> Sender {
+        Sender { address, ..self }
+    }
+
     /// Sends `count` messages, `pipelined` at a time, each until it is acked, reading the log now and then.
     pub async fn run(mut self, count: usize, pipelined: usize) {
         for done in (0..count).step_by(pipelined) {
@@ -205,7 +211,7 @@ pub async fn watch_until(
 }
 
 /// A message of the SDK as the history has it.
-fn shown(message: &client::Message) -> Entry {
+pub fn shown(message: &client::Message) -> Entry {
     Entry {
         seq: message.seq,
         device: message.sender_device,
@@ -215,7 +221,8 @@ fn shown(message: &client::Message) -> Entry {
     }
 }
 
-fn outcome(answer: Option<Told>) -> Outcome {
+/// How a send ended that got this answer, or none.
+pub fn outcome(answer: Option<Told>) -> Outcome {
     match answer {
         Some(Told::SendAck(ack)) => Outcome::Acked { seq: ack.seq, duplicate: ack.duplicate },
         Some(Told::Error(error)) if error.code == Code::OUTCOME_UNKNOWN.number() => Outcome::Unknown,
@@ -231,7 +238,8 @@ pub fn entry(message: &Message) -> Entry {
     Entry {
         seq: message.seq,
         device: message.sender_device,
-        id: message.client_msg_id.as_ref().try_into().expect("16 bytes"),
+        // Only an entry the gateway made itself has none, such as the creation of a direct conversation.
+        id: message.client_msg_id.as_ref().try_into().unwrap_or_default(),
         body: content.data.to_vec(),
         change: message.members_changed.is_some(),
     }

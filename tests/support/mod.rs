@@ -10,15 +10,29 @@
 //! | `device` | a device on the Rust SDK whose doings are recorded |
 //! | `history` | what happened in a run |
 //! | `checker` | the invariants, as functions over a history |
+//! | `proxy`, `netns` | bad networks: a proxy that cuts, delays and swallows; a network namespace |
+//! | `disk` | bad disks: full, failing, stalling |
+//! | `fleet` | thousands of devices that keep themselves connected |
+//! | `usage` | what a process uses |
 
 pub mod browser;
 pub mod checker;
 pub mod device;
+#[allow(dead_code, reason = "not every test has a bad disk")]
+pub mod disk;
+#[allow(dead_code, reason = "not every test has a fleet")]
+pub mod fleet;
 pub mod history;
 pub mod http;
+#[allow(dead_code, reason = "not every test has a network of its own")]
+pub mod netns;
 pub mod process;
+#[allow(dead_code, reason = "not every test has a bad network")]
+pub mod proxy;
 pub mod raw;
 pub mod tokens;
+#[allow(dead_code, reason = "not every test measures")]
+pub mod usage;
 
 use std::time::Duration;
 

@@ -52,6 +52,10 @@ pub struct Gateway {
     directory: TempDir,
     mode: Mode,
     child: Option<Child>,
+    /// What the program is started by, such as a shell that sets limits.
+    prefix: Vec<String>,
+    /// Variables it is started with.
+    variables: Vec<(&'static str, PathBuf)>,
     /// How often it was started.
     starts: usize,
     pub issuer: Issuer,
@@ -92,7 +96,9 @@ impl Gateway {
     fn new(mode: Mode) -> Gateway {
         let directory = TempDir::with_prefix("whimbrel-e2e-").unwrap();
         let (tcp, http) = (free_port(), free_port());
-        Gateway { directory, mode, child: None, starts: 0, issuer: Issuer::new(), tcp, http }
+        let (prefix, variables) = (Vec::new(), Vec::new());
+        let issuer = Issuer::new();
+        Gateway { directory, mode, child: None, prefix, variables, starts: 0, issuer, tcp, http }
     }
 
     fn config_text(&self, settings: &Settings) -> String {
@@ -155,7 +161,9 @@ impl Gateway {
 
     /// The command that starts it.
     pub fn command(&self) -> Command {
-        let mut command = Command::new(PROGRAM);
+        let mut words = self.prefix.iter().map(String::as_str).chain([PROGRAM]);
+        let mut command = Command::new(words.next().unwrap_or(PROGRAM));
+        command.args(words).envs(self.variables.iter().map(|(name, value)| (name, value)));
         match self.mode {
             Mode::Serve => command.arg("serve").arg("--config").arg(self.config()),
             Mode::Dev => command.arg("dev").arg("--data").arg(self.data()).args([
@@ -167,6 +175,24 @@ impl Gateway {
         };
         command.current_dir(self.directory.path()).stdin(Stdio::null());
         command
+    }
+
+    /// Has the program started by a command that becomes it, such as `ip netns exec NAME`.
+    #[allow(dead_code, reason = "not every test has a bad machine")]
+    pub fn run_by(&mut self, prefix: Vec<String>) {
+        self.prefix = prefix;
+    }
+
+    /// Has the program started with a variable.
+    #[allow(dead_code, reason = "not every test has a bad machine")]
+    pub fn set_env(&mut self, name: &'static str, value: &Path) {
+        self.variables.push((name, value.into()));
+    }
+
+    /// The process.
+    #[allow(dead_code, reason = "not every test measures")]
+    pub fn pid(&self) -> u32 {
+        self.child.as_ref().expect("it runs").id()
     }
 
     /// Waits until the gateway says that it takes devices.

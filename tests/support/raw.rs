@@ -181,6 +181,15 @@ impl Raw {
         self.read().await
     }
 
+    /// The next frame, however long it takes; `None` once the server has closed. May be dropped while it waits.
+    #[allow(dead_code, reason = "not every test has silent devices")]
+    pub async fn arrives(&mut self) -> Option<ServerFrame> {
+        match self.waiting.is_empty() {
+            true => self.read_frame().await,
+            false => Some(self.waiting.remove(0)),
+        }
+    }
+
     async fn read(&mut self) -> Option<ServerFrame> {
         soon("a frame or the end", self.read_frame()).await
     }

@@ -5,11 +5,11 @@ use protocol::code::Code;
 use protocol::limit::MAX_ENTRY_OVERHEAD_BYTES;
 use protocol::names;
 use protocol::v1;
-use protocol::v1::relation::Kind;
 use storage::StoreError;
 use storage::log::SenderSlot;
 
 use super::action::Action;
+use super::batch::Batch;
 use super::event::{Body, MsgId, ReplyTo, Request};
 use super::queue::{Pending, What};
 use super::sender::Admission;
@@ -39,7 +39,7 @@ impl Conversation {
             Ok(slots) => {
                 self.make_room_for_senders();
                 for pending in self.senders.loaded(device, &slots) {
-                    self.queue.push(pending);
+                    self.line_up(pending, actions);
                 }
             }
             Err(error) => {
@@ -101,15 +101,26 @@ impl Conversation {
         }
         self.queue.reserve(pending.bytes);
         let ReplyTo::Device(asker) = pending.to else {
-            self.queue.push(pending);
+            self.line_up(pending, actions);
             return Ok(());
         };
         match self.senders.admit(&asker, pending, self.tip == 0) {
-            Admission::Ready(pending) => self.queue.push(pending),
+            Admission::Ready(pending) => self.line_up(pending, actions),
             Admission::Waits { load: true } => actions.push(Action::LoadSender(asker.device)),
             Admission::Waits { load: false } => {}
         }
         Ok(())
+    }
+
+    /// Puts a request in line. What it will need by its turn is asked for now.
+    fn line_up(&mut self, pending: Pending, actions: &mut Vec<Action>) {
+        if self.targets.has_room() {
+            let committed = Batch::new([0; 16], self.tip, 0, self.members.changes());
+            if let Some(seq) = self.lacks(&pending, &committed) {
+                self.load_target(seq, actions);
+            }
+        }
+        self.queue.push(pending);
     }
 
     fn make_room_for_senders(&mut self) {
@@ -132,7 +143,6 @@ fn message(to: ReplyTo, user: String, send: v1::Send) -> Result<Pending, Refused
     if send.to_user == user && !user.is_empty() {
         return Err(invalid("to_user is the sender"));
     }
-    supported(send.relation.as_ref())?;
     let bytes = MESSAGE_BYTES + send.content.as_ref().map_or(0, |content| content.data.len());
     Ok(Pending { to, user, id: Some(id), what: What::Send(send), bytes })
 }
@@ -141,15 +151,4 @@ fn member_change(to: ReplyTo, user: String, change: v1::ChangeMembers) -> Result
     let id = check::client_msg_id(&change.client_msg_id)?;
     let bytes = MESSAGE_BYTES + (change.add.len() + change.remove.len()) * MEMBER_BYTES;
     Ok(Pending { to, user, id: Some(id), what: What::Change(change), bytes })
-}
-
-/// Refuses what is not offered yet.
-pub(super) fn supported(relation: Option<&v1::Relation>) -> Result<(), Refused> {
-    match relation.map_or(Ok(Kind::None), |relation| Kind::try_from(relation.kind)) {
-        Ok(Kind::None | Kind::Reply) => Ok(()),
-        Ok(Kind::Edit | Kind::Recall) => {
-            Err(Refused::new(Code::UNIMPLEMENTED, "edit and recall are not offered yet"))
-        }
-        Err(_) => Err(invalid("relation.kind is not known")),
-    }
 }

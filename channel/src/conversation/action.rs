@@ -15,6 +15,8 @@ pub enum Action {
     Reply { to: ReplyTo, body: server_frame::Body },
     /// Read a device's sender slots.
     LoadSender(u64),
+    /// Read an entry that an edit or a recall refers to.
+    LoadTarget(u64),
     /// Append; at most one at a time.
     Append(Append),
     /// Open the log again: it settles the append whose outcome is unknown.

@@ -6,11 +6,12 @@ use protocol::check::Refused;
 use protocol::limit::{MAX_BATCH_BYTES, MAX_BATCH_MESSAGES};
 use protocol::v1::{ConversationInfo, Message};
 use storage::ConversationKey;
-use storage::log::{Append, BatchId, Entry, SenderSlotOf};
+use storage::log::{Append, BatchId, Entry, EntryKind, SenderSlotOf};
 
 use super::event::ReplyTo;
 use super::members::{Audience, Changes};
 use super::sender::SenderUndo;
+use super::target::{Target, TargetKind, entry_kind};
 
 /// One append, from the moment it is made until it has settled.
 pub struct Batch {
@@ -33,6 +34,8 @@ pub struct Batch {
 pub struct Item {
     pub payload: Bytes,
     pub sender: String,
+    pub kind: EntryKind,
+    pub target: TargetKind,
     pub slot: Option<SenderSlotOf>,
     /// The device that sent it; 0 for none.
     pub device: u64,
@@ -87,8 +90,9 @@ impl Batch {
         debug_assert_eq!(message.seq, self.tip() + 1);
         let payload = Bytes::from(message.encode_to_vec());
         self.bytes += payload.len();
+        let (kind, target) = (entry_kind(&message), TargetKind::of(&message));
         let Message { sender, sender_device: device, .. } = message;
-        self.items.push(Item { payload, sender, slot, device, audience });
+        self.items.push(Item { payload, sender, kind, target, slot, device, audience });
     }
 
     /// What a retry of the send with this seq is told.
@@ -99,12 +103,25 @@ impl Batch {
         }
     }
 
+    /// One of its entries, as it is after all that come later.
+    pub fn target(&self, seq: u64) -> Option<Target> {
+        let item = self.items.get(usize::try_from(seq.checked_sub(self.base + 1)?).ok()?)?;
+        Some(Target { author: item.sender.clone(), kind: item.target, recalled: self.recalls(seq) })
+    }
+
+    /// Whether it recalls this entry.
+    pub fn recalls(&self, seq: u64) -> bool {
+        self.items.iter().any(|item| item.kind == EntryKind::Recall(seq))
+    }
+
     /// The append that stores it. The same batch may be appended again under a later epoch.
     pub fn append(&self, key: &ConversationKey, epoch: u64) -> Append {
         let entry = |item: &Item| Entry {
             payload: item.payload.clone(),
-            sender: item.sender.clone(),
+            // Who sends what is not shown need not have read what was said before.
+            sender: if item.kind == EntryKind::Shown { item.sender.clone() } else { String::new() },
             slot: item.slot,
+            kind: item.kind,
         };
         Append {
             key: key.clone(),
@@ -114,6 +131,7 @@ impl Batch {
             at_ms: self.at_ms,
             entries: self.items.iter().map(entry).collect(),
             members: self.changes.rows(),
+            active: self.changes.users().clone(),
             info: self.info.clone(),
         }
     }

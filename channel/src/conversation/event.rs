@@ -4,7 +4,7 @@ use idgen::NodeId;
 use protocol::limit::CLIENT_MSG_ID_BYTES;
 use protocol::v1;
 use storage::StoreError;
-use storage::log::{AppendOutcome, Opened, SenderSlot};
+use storage::log::{AppendOutcome, Opened, SenderSlot, StoredEntry};
 use storage::member::Cursors;
 
 /// A client_msg_id of the right length.
@@ -18,6 +18,11 @@ pub enum Event {
     SenderLoaded {
         device: u64,
         slots: Result<Vec<SenderSlot>, StoreError>,
+    },
+    /// Answers `Action::LoadTarget`.
+    TargetLoaded {
+        seq: u64,
+        entry: Result<Option<StoredEntry>, StoreError>,
     },
     /// Answers `Action::Append`.
     Appended(AppendOutcome),

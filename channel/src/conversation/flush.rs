@@ -7,19 +7,27 @@ use super::action::Action;
 use super::batch::{Answer, Batch, Verdict};
 use super::event::{MsgId, ReplyTo};
 use super::queue::{Pending, What};
+use super::target::change_of;
 use super::{Conversation, Phase};
 
 impl Conversation {
     /// Makes batches of what waits, until one is in flight or nothing waits.
     pub(super) fn flush(&mut self, now_ms: i64, actions: &mut Vec<Action>) {
         while matches!(self.phase, Phase::Idle) && self.queue.front().is_some() {
-            let batch = self.next_batch(now_ms);
+            let batch = self.next_batch(now_ms, actions);
+            if batch.answers.is_empty() {
+                // The first in line waits for the entry that it refers to.
+                return;
+            }
             if batch.items.is_empty() {
                 self.tell(&batch, None, actions);
             } else {
                 actions.push(Action::Append(batch.append(&self.key, self.epoch)));
                 self.phase = Phase::Appending(Box::new(batch));
             }
+        }
+        if self.queue.front().is_none() {
+            self.targets.forget_loaded();
         }
     }
 
@@ -29,15 +37,38 @@ impl Conversation {
         Some(batch.repeat(seq))
     }
 
-    fn next_batch(&mut self, now_ms: i64) -> Batch {
+    fn next_batch(&mut self, now_ms: i64, actions: &mut Vec<Action>) -> Batch {
         self.batches += 1;
         let mut batch = Batch::new(self.batch_id(), self.tip, now_ms, self.members.changes());
-        while self.queue.front().is_some_and(|pending| batch.has_room(pending.bytes))
-            && let Some(pending) = self.queue.pop()
-        {
+        while let Some(front) = self.queue.front().filter(|pending| batch.has_room(pending.bytes)) {
+            if let Some(seq) = self.lacks(front, &batch) {
+                self.load_target(seq, actions);
+                break;
+            }
+            let Some(pending) = self.queue.pop() else { break };
             self.decide(pending, &mut batch);
         }
         batch
+    }
+
+    /// The entry that has to be read before the request is decided.
+    pub(super) fn lacks(&self, pending: &Pending, batch: &Batch) -> Option<u64> {
+        let What::Send(send) = &pending.what else { return None };
+        let (_, seq) = change_of(send.relation.as_ref())?;
+        let is_known = || self.targets.get(seq, batch.base).is_some();
+        if !(1..=batch.base).contains(&seq) || is_known() {
+            return None;
+        }
+        // Nobody pays a read for what is answered without it.
+        let may_see = batch.changes.active(&self.members, &pending.user).is_some_and(|row| row.may_see(seq));
+        let is_new = || self.repeated(&pending.to, pending.id.as_ref(), batch).is_none();
+        (may_see && is_new()).then_some(seq)
+    }
+
+    pub(super) fn load_target(&mut self, seq: u64, actions: &mut Vec<Action>) {
+        if self.targets.ask(seq) {
+            actions.push(Action::LoadTarget(seq));
+        }
     }
 
     fn decide(&mut self, pending: Pending, batch: &mut Batch) {

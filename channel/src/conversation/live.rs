@@ -13,9 +13,10 @@ use protocol::v1::{self, Cursor, Message, SendAck, ServerFrame, SignalPush};
 use storage::StoreError;
 use storage::member::Cursors;
 
-use super::accept::supported;
 use super::action::{Action, Except, Push};
 use super::event::{Marked, ReplyTo};
+use super::send::not_there;
+use super::target::change_of;
 use super::{Conversation, MAX_MARKS, MAX_MEMBERS_TOLD_CURSORS, Users, not_found, refuse, reply};
 
 impl Conversation {
@@ -28,12 +29,17 @@ impl Conversation {
         now_ms: i64,
         actions: &mut Vec<Action>,
     ) -> Result<(), Refused> {
-        supported(send.relation.as_ref())?;
+        if change_of(send.relation.as_ref()).is_some() {
+            return Err(invalid("an edit or a recall is stored"));
+        }
         let users = self.listeners(user).ok_or_else(not_found)?;
         if let Some(relation) = send.relation.filter(|relation| relation.kind == Kind::Reply as i32)
-            && !(1..=self.tip).contains(&relation.seq)
+            && !self
+                .members
+                .active(user)
+                .is_some_and(|row| row.may_see(relation.seq) && relation.seq <= self.tip)
         {
-            return Err(invalid(format!("relation.seq {} is not in the conversation", relation.seq)));
+            return Err(not_there(relation.seq));
         }
         self.acknowledge_unstored(to, now_ms, send.client_msg_id.clone(), actions);
         let message = Message {

@@ -15,6 +15,7 @@
 //! | `sender`, `ring` | devices and their latest sends, to recognise retries |
 //! | `flush` | the queue becomes a batch |
 //! | `batch` | entries with their seqs, and the answers they owe |
+//! | `target` | what edits and recalls refer to, and who may change it |
 //! | `send`, `change` | one message, one change of members becomes entries |
 //! | `outcome` | what became of the batch |
 //! | `live` | what is not stored |
@@ -33,6 +34,7 @@ mod queue;
 mod ring;
 mod send;
 mod sender;
+mod target;
 
 use protocol::check::Refused;
 use protocol::code::Code;
@@ -51,6 +53,8 @@ use self::queue::Queue;
 pub use self::queue::{MAX_PENDING, MAX_PENDING_BYTES};
 pub use self::sender::MAX_SENDERS;
 use self::sender::Senders;
+use self::target::Targets;
+pub use self::target::{MAX_LOADED, MAX_RECENT};
 
 /// Most members of a conversation whose cursors are told to each other.
 pub const MAX_MEMBERS_TOLD_CURSORS: usize = 100;
@@ -67,6 +71,7 @@ pub struct Conversation {
     /// Committed.
     members: Members,
     senders: Senders,
+    targets: Targets,
     queue: Queue,
     phase: Phase,
     /// Batches made since the log was opened.
@@ -92,6 +97,7 @@ impl Conversation {
             info: opened.info,
             members: Members::new(opened.members),
             senders: Senders::default(),
+            targets: Targets::default(),
             queue: Queue::default(),
             phase: Phase::Idle,
             batches: 0,
@@ -104,6 +110,7 @@ impl Conversation {
         match event {
             Event::Request(request) => self.accept(request, now_ms, actions),
             Event::SenderLoaded { device, slots } => self.sender_loaded(device, slots, actions),
+            Event::TargetLoaded { seq, entry } => self.targets.loaded(seq, entry),
             Event::Appended(outcome) => self.appended(outcome, actions),
             Event::Reopened(opened) => self.reopened(opened, actions),
             Event::CursorsRaised { mark, cursors } => self.cursors_raised(mark, cursors, actions),

@@ -6,10 +6,11 @@ use protocol::splice;
 use protocol::v1::SendAck;
 use protocol::v1::server_frame::Body as Reply;
 use storage::StoreError;
-use storage::log::{AppendOutcome, Opened};
+use storage::log::{AppendOutcome, EntryKind, Opened};
 
 use super::action::{Action, Except, Push};
 use super::batch::{Answer, Batch, Verdict};
+use super::target::Target;
 use super::{Conversation, Phase, refuse, reply};
 
 /// How often a batch is appended again before its outcome is given up as unknown.
@@ -83,6 +84,15 @@ impl Conversation {
     fn commit(&mut self, mut batch: Batch, actions: &mut Vec<Action>) {
         self.tell(&batch, None, actions);
         self.tip = batch.tip();
+        for item in &mut batch.items {
+            let author = std::mem::take(&mut item.sender);
+            self.targets.push(Target { author, kind: item.target, recalled: false });
+        }
+        for item in &batch.items {
+            if let EntryKind::Recall(seq) = item.kind {
+                self.targets.recall(seq, self.tip);
+            }
+        }
         self.info = batch.info.take().or(self.info.take());
         self.members.commit(batch.changes);
     }

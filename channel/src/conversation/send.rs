@@ -8,6 +8,7 @@ use protocol::v1::{self, ConversationInfo, MembersChanged, Message, NewMember, R
 
 use super::batch::{Batch, Verdict};
 use super::event::{MsgId, ReplyTo};
+use super::target::{Target, change_of};
 use super::{Conversation, not_found};
 
 impl Conversation {
@@ -27,12 +28,11 @@ impl Conversation {
             return Err(not_found());
         }
         self.follows(&to, &send.after)?;
-        refers(send.relation.as_ref(), batch.tip())?;
+        self.refers(&user, send.relation.as_ref(), batch)?;
         if founds {
             self.found_direct(&to, &user, batch);
         }
         let message = Message {
-            conversation: String::new(),
             seq: batch.tip() + 1,
             at_ms: batch.at_ms,
             sender: user,
@@ -41,7 +41,7 @@ impl Conversation {
             content: send.content,
             relation: send.relation.filter(|relation| relation.kind != relation::Kind::None as i32),
             hidden: send.hidden,
-            members_changed: None,
+            ..Message::default()
         };
         let audience = batch.changes.users().clone();
         Ok(self.append(&to, id, message, audience, batch))
@@ -78,6 +78,29 @@ impl Conversation {
         if known { Ok(()) } else { Err(Code::OUT_OF_ORDER.into()) }
     }
 
+    /// A reply refers to an entry that the sender may see; an edit or a recall to one that the sender may change.
+    fn refers(&mut self, user: &str, relation: Option<&v1::Relation>, batch: &Batch) -> Result<(), Refused> {
+        let Some(relation) = relation.filter(|relation| relation.kind() != relation::Kind::None) else {
+            return Ok(());
+        };
+        let seq = relation.seq;
+        let row = batch.changes.active(&self.members, user).filter(|row| row.may_see(seq));
+        let row = row.filter(|_| (1..=batch.tip()).contains(&seq)).ok_or_else(|| not_there(seq))?;
+        let Some((change, _)) = change_of(Some(relation)) else { return Ok(()) };
+        let allowed = match (batch.target(seq), self.targets.get(seq, batch.base)) {
+            (Some(target), _) => target.allows(change, user, row.role),
+            (None, Some(Ok(target))) => {
+                let recalled = target.recalled || batch.recalls(seq);
+                Target { recalled, ..target.clone() }.allows(change, user, row.role)
+            }
+            (None, Some(Err(code))) => Err(code.into()),
+            // The queue waits until it is known.
+            (None, None) => Err(Code::INTERNAL.into()),
+        };
+        self.targets.forget_failure(seq);
+        allowed
+    }
+
     /// The entry 1 of a direct conversation, which its first send brings along.
     fn found_direct(&mut self, to: &ReplyTo, user: &str, batch: &mut Batch) {
         let Some((low, high)) = names::direct_users(&self.key.conversation) else { return };
@@ -104,15 +127,7 @@ impl Conversation {
     }
 }
 
-/// A reply refers to an entry that is there.
-fn refers(relation: Option<&v1::Relation>, tip: u64) -> Result<(), Refused> {
-    match relation {
-        Some(relation) if relation.kind == relation::Kind::Reply as i32 => {
-            if (1..=tip).contains(&relation.seq) {
-                return Ok(());
-            }
-            Err(invalid(format!("relation.seq {} is not in the conversation", relation.seq)))
-        }
-        _ => Ok(()),
-    }
+/// What is not in the log, and what the sender may not see.
+pub(super) fn not_there(seq: u64) -> Refused {
+    invalid(format!("relation.seq {seq} is not in the conversation"))
 }

@@ -13,7 +13,7 @@ pub struct Identity {
 }
 #[derive(Clone, PartialEq, ::prost::Message)]
 pub struct ToChannel {
-    #[prost(oneof = "to_channel::Body", tags = "1, 2, 3")]
+    #[prost(oneof = "to_channel::Body", tags = "1, 2, 3, 4, 5, 6")]
     pub body: ::core::option::Option<to_channel::Body>,
 }
 /// Nested message and enum types in `ToChannel`.
@@ -26,6 +26,12 @@ pub mod to_channel {
         Attach(super::Attach),
         #[prost(message, tag = "3")]
         Detach(super::Detach),
+        #[prost(message, tag = "4")]
+        Suspend(super::Suspend),
+        #[prost(message, tag = "5")]
+        Revive(super::Revive),
+        #[prost(message, tag = "6")]
+        Resend(super::Resend),
     }
 }
 /// A device has logged in: find its DeviceId, give it a connection epoch, route its user's messages here.
@@ -57,6 +63,53 @@ pub struct Detach {
     #[prost(uint64, tag = "4")]
     pub epoch: u64,
 }
+/// The connection is gone, the session is kept for a while: the route stays, the device is not reachable.
+#[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]
+pub struct Suspend {
+    #[prost(string, tag = "1")]
+    pub tenant: ::prost::alloc::string::String,
+    #[prost(string, tag = "2")]
+    pub user: ::prost::alloc::string::String,
+    #[prost(fixed64, tag = "3")]
+    pub device_id: u64,
+    #[prost(uint64, tag = "4")]
+    pub epoch: u64,
+}
+/// The device has resumed that session. Answered with Kick if the route is gone.
+#[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]
+pub struct Revive {
+    #[prost(string, tag = "1")]
+    pub tenant: ::prost::alloc::string::String,
+    #[prost(string, tag = "2")]
+    pub user: ::prost::alloc::string::String,
+    #[prost(fixed64, tag = "3")]
+    pub device_id: u64,
+    #[prost(uint64, tag = "4")]
+    pub epoch: u64,
+}
+/// Read these messages of the log again; they were pushed to this device before. Answered with Resent.
+#[derive(Clone, PartialEq, ::prost::Message)]
+pub struct Resend {
+    #[prost(string, tag = "1")]
+    pub tenant: ::prost::alloc::string::String,
+    #[prost(string, tag = "2")]
+    pub user: ::prost::alloc::string::String,
+    #[prost(message, optional, tag = "3")]
+    pub target: ::core::option::Option<Target>,
+    #[prost(message, repeated, tag = "4")]
+    pub places: ::prost::alloc::vec::Vec<Place>,
+}
+/// Where a pushed message stands.
+#[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]
+pub struct Place {
+    #[prost(uint64, tag = "1")]
+    pub session_seq: u64,
+    /// UTF-8.
+    #[prost(bytes = "bytes", tag = "2")]
+    pub conversation: ::prost::bytes::Bytes,
+    #[prost(uint64, tag = "3")]
+    pub seq: u64,
+}
 #[derive(Clone, PartialEq, ::prost::Message)]
 pub struct Request {
     #[prost(message, optional, tag = "1")]
@@ -70,7 +123,7 @@ pub struct Request {
 }
 #[derive(Clone, PartialEq, ::prost::Message)]
 pub struct ToConnector {
-    #[prost(oneof = "to_connector::Body", tags = "1, 2, 3, 4")]
+    #[prost(oneof = "to_connector::Body", tags = "1, 2, 3, 4, 5")]
     pub body: ::core::option::Option<to_connector::Body>,
 }
 /// Nested message and enum types in `ToConnector`.
@@ -85,6 +138,8 @@ pub mod to_connector {
         Attached(super::Attached),
         #[prost(message, tag = "4")]
         Kick(super::Kick),
+        #[prost(message, tag = "5")]
+        Resent(super::Resent),
     }
 }
 /// One body for many devices.
@@ -95,11 +150,27 @@ pub struct Push {
     /// An encoded whimbrel.v1.ServerFrame without session_seq.
     #[prost(bytes = "bytes", tag = "2")]
     pub frame: ::prost::bytes::Bytes,
-    /// What to hint with Head where a device cannot take the frame; seq 0 means the frame may be dropped.
-    #[prost(string, tag = "3")]
-    pub conversation: ::prost::alloc::string::String,
+    /// What to hint with Head where a device cannot take the frame, in UTF-8; seq 0 means the frame may be dropped.
+    #[prost(bytes = "bytes", tag = "3")]
+    pub conversation: ::prost::bytes::Bytes,
     #[prost(uint64, tag = "4")]
     pub seq: u64,
+}
+/// Copies for one device, in the order asked. May hold fewer than were asked, from the front.
+#[derive(Clone, PartialEq, ::prost::Message)]
+pub struct Resent {
+    #[prost(message, optional, tag = "1")]
+    pub target: ::core::option::Option<Target>,
+    #[prost(message, repeated, tag = "2")]
+    pub copies: ::prost::alloc::vec::Vec<Copy>,
+}
+#[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]
+pub struct Copy {
+    #[prost(message, optional, tag = "1")]
+    pub place: ::core::option::Option<Place>,
+    /// An encoded whimbrel.v1.ServerFrame without session_seq; empty where the log could not be read.
+    #[prost(bytes = "bytes", tag = "2")]
+    pub frame: ::prost::bytes::Bytes,
 }
 #[derive(Clone, Copy, PartialEq, Eq, Hash, ::prost::Message)]
 pub struct Target {

@@ -9,7 +9,7 @@ pub struct ClientFrame {
     pub id: u64,
     #[prost(
         oneof = "client_frame::Body",
-        tags = "3, 4, 5, 6, 7, 8, 9, 10, 11, 12, 13, 14, 15"
+        tags = "3, 4, 5, 6, 7, 8, 9, 10, 11, 12, 13, 14, 15, 16, 17"
     )]
     pub body: ::core::option::Option<client_frame::Body>,
 }
@@ -43,6 +43,10 @@ pub mod client_frame {
         Bye(super::Bye),
         #[prost(message, tag = "15")]
         Hello(super::Hello),
+        #[prost(message, tag = "16")]
+        SetPresence(super::SetPresence),
+        #[prost(message, tag = "17")]
+        AskTimeline(super::AskTimeline),
     }
 }
 /// The first frame of every connection.
@@ -111,7 +115,7 @@ pub struct Send {
     /// Deliver to who is online now, do not store; the SendAck carries seq 0.
     #[prost(bool, tag = "6")]
     pub no_store: bool,
-    /// Stored and synced, but not for showing and not counted as unread.
+    /// Stored, synced and pushed, but not for showing: never a last message, not counted as unread.
     #[prost(bool, tag = "7")]
     pub hidden: bool,
     /// client_msg_id of this device's previous send to the same conversation when that is still unacknowledged.
@@ -132,7 +136,8 @@ pub struct Content {
 pub struct Relation {
     #[prost(enumeration = "relation::Kind", tag = "1")]
     pub kind: i32,
-    /// The seq the message refers to, in the same conversation.
+    /// The seq the message refers to, in the same conversation, visible to the sender. EDIT and RECALL refer to a
+    /// message, never to an edit of it.
     #[prost(uint64, tag = "2")]
     pub seq: u64,
 }
@@ -202,11 +207,16 @@ pub struct SyncRange {
 }
 #[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]
 pub struct ListConversations {
-    /// Opaque position from the previous page; empty starts with the most recently active conversation.
+    /// Opaque position from the previous page; empty starts, with the conversation that has the latest entry.
     #[prost(bytes = "bytes", tag = "1")]
     pub page: ::prost::bytes::Bytes,
     #[prost(uint32, tag = "2")]
     pub limit: u32,
+    /// `version` of an earlier page: list only what has changed since then, in the order of the changes. Nothing
+    /// that has changed is missing; what has not may be listed all the same. Empty lists everything. Not looked at
+    /// where `page` is set.
+    #[prost(bytes = "bytes", tag = "3")]
+    pub since_version: ::prost::bytes::Bytes,
 }
 #[derive(Clone, PartialEq, ::prost::Message)]
 pub struct CreateConversation {
@@ -269,6 +279,25 @@ pub struct Watch {
     #[prost(string, repeated, tag = "1")]
     pub conversations: ::prost::alloc::vec::Vec<::prost::alloc::string::String>,
 }
+/// Whether anybody sits at this device. A user is away while every device is; a new connection is not away.
+/// Answered with this user's own Presence.
+#[derive(Clone, Copy, PartialEq, Eq, Hash, ::prost::Message)]
+pub struct SetPresence {
+    #[prost(bool, tag = "1")]
+    pub away: bool,
+}
+/// Asks what became of one message: for its sender, and for owners and agents of the conversation. Answered with
+/// Timeline.
+#[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]
+pub struct AskTimeline {
+    #[prost(string, tag = "1")]
+    pub conversation: ::prost::alloc::string::String,
+    #[prost(uint64, tag = "2")]
+    pub seq: u64,
+    /// Return members after this user id; empty starts.
+    #[prost(string, tag = "3")]
+    pub after: ::prost::alloc::string::String,
+}
 /// Something for whoever is online now: typing and the like. Never stored, first to be dropped.
 #[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]
 pub struct Signal {
@@ -296,7 +325,7 @@ pub struct ServerFrame {
     pub re: u64,
     #[prost(
         oneof = "server_frame::Body",
-        tags = "3, 4, 5, 6, 7, 8, 9, 10, 11, 12, 13, 14, 15, 16, 17, 18, 19"
+        tags = "3, 4, 5, 6, 7, 8, 9, 10, 11, 12, 13, 14, 15, 16, 17, 18, 19, 20"
     )]
     pub body: ::core::option::Option<server_frame::Body>,
 }
@@ -338,6 +367,8 @@ pub mod server_frame {
         Tune(super::Tune),
         #[prost(message, tag = "19")]
         Watching(super::Watching),
+        #[prost(message, tag = "20")]
+        Timeline(super::Timeline),
     }
 }
 #[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]
@@ -454,6 +485,12 @@ pub struct Message {
     /// Set on entries that create the conversation or change its members.
     #[prost(message, optional, tag = "10")]
     pub members_changed: ::core::option::Option<MembersChanged>,
+    /// It, or the message that it edits, was recalled: there is no content any more.
+    #[prost(bool, tag = "11")]
+    pub recalled: bool,
+    /// In a ConversationSummary only: the content is that of the edit with this seq.
+    #[prost(uint64, tag = "12")]
+    pub edited: u64,
 }
 #[derive(Clone, PartialEq, ::prost::Message)]
 pub struct MembersChanged {
@@ -582,6 +619,10 @@ pub struct ConversationPage {
     /// Position of the next page; empty at the end.
     #[prost(bytes = "bytes", tag = "2")]
     pub next_page: ::prost::bytes::Bytes,
+    /// For `since_version` next time, whenever it is set. Listing everything, that is on every page; listing
+    /// changes, on the last one only: they were all told then.
+    #[prost(bytes = "bytes", tag = "3")]
+    pub version: ::prost::bytes::Bytes,
 }
 #[derive(Clone, PartialEq, ::prost::Message)]
 pub struct ConversationSummary {
@@ -598,9 +639,11 @@ pub struct ConversationSummary {
     pub read: u64,
     #[prost(uint64, tag = "6")]
     pub delivered: u64,
-    /// tip - max(read, own last send), computed by the server. Joining reads the entry by which one joined.
+    /// tip - max(read, own last send), without the hidden entries, edits and recalls among them, computed by the
+    /// server. Joining reads the entry by which one joined.
     #[prost(uint64, tag = "7")]
     pub unread: u64,
+    /// The last entry up to `tip` that is neither hidden nor an edit nor a recall, with the content of its latest edit.
     #[prost(message, optional, tag = "8")]
     pub last_message: ::core::option::Option<Message>,
     /// False once the user has left or was removed.
@@ -633,7 +676,7 @@ pub struct Member {
     #[prost(bool, tag = "6")]
     pub online: bool,
 }
-/// Answers Watch with the state of everyone now watched.
+/// Answers Watch with the state of everyone now watched. Who has as many watchers as are allowed is not in it.
 #[derive(Clone, PartialEq, ::prost::Message)]
 pub struct Watching {
     #[prost(message, repeated, tag = "1")]
@@ -643,11 +686,112 @@ pub struct Watching {
 pub struct Presence {
     #[prost(string, tag = "1")]
     pub user: ::prost::alloc::string::String,
+    /// AWAY or ONLINE.
     #[prost(bool, tag = "2")]
     pub online: bool,
-    /// When the state last changed, milliseconds since 1970; 0 where it is not known.
+    /// When the state last changed, milliseconds since 1970; 0 where it is not known. Offline: when last seen.
     #[prost(int64, tag = "3")]
     pub since_ms: i64,
+    #[prost(enumeration = "presence::State", tag = "4")]
+    pub state: i32,
+}
+/// Nested message and enum types in `Presence`.
+pub mod presence {
+    #[derive(
+        Clone,
+        Copy,
+        Debug,
+        PartialEq,
+        Eq,
+        Hash,
+        PartialOrd,
+        Ord,
+        ::prost::Enumeration
+    )]
+    #[repr(i32)]
+    pub enum State {
+        /// `online` alone says which, for a server that does not know `state`.
+        Unset = 0,
+        Offline = 1,
+        Away = 2,
+        Online = 3,
+    }
+    impl State {
+        /// String value of the enum field names used in the ProtoBuf definition.
+        ///
+        /// The values are not transformed in any way and thus are considered stable
+        /// (if the ProtoBuf definition does not change) and safe for programmatic use.
+        pub fn as_str_name(&self) -> &'static str {
+            match self {
+                Self::Unset => "UNSET",
+                Self::Offline => "OFFLINE",
+                Self::Away => "AWAY",
+                Self::Online => "ONLINE",
+            }
+        }
+        /// Creates an enum from field names used in the ProtoBuf definition.
+        pub fn from_str_name(value: &str) -> ::core::option::Option<Self> {
+            match value {
+                "UNSET" => Some(Self::Unset),
+                "OFFLINE" => Some(Self::Offline),
+                "AWAY" => Some(Self::Away),
+                "ONLINE" => Some(Self::Online),
+                _ => None,
+            }
+        }
+    }
+}
+/// What became of one message. Times are milliseconds since 1970 and 0 where they are not known: what is marked
+/// "sampled" is kept in memory for recent messages only, and is gone after a restart.
+#[derive(Clone, PartialEq, ::prost::Message)]
+pub struct Timeline {
+    #[prost(string, tag = "1")]
+    pub conversation: ::prost::alloc::string::String,
+    #[prost(uint64, tag = "2")]
+    pub seq: u64,
+    #[prost(string, tag = "3")]
+    pub sender: ::prost::alloc::string::String,
+    /// When the conversation's owner took it; exact.
+    #[prost(int64, tag = "4")]
+    pub received_ms: i64,
+    /// When the owner learned that it is on stable storage; sampled.
+    #[prost(int64, tag = "5")]
+    pub committed_ms: i64,
+    /// The message is among the sampled: `pushes` holds the first devices it was pushed to, of `pushed` in all.
+    #[prost(bool, tag = "6")]
+    pub sampled: bool,
+    #[prost(uint32, tag = "7")]
+    pub pushed: u32,
+    #[prost(message, repeated, tag = "8")]
+    pub pushes: ::prost::alloc::vec::Vec<TimelinePush>,
+    #[prost(message, repeated, tag = "9")]
+    pub members: ::prost::alloc::vec::Vec<TimelineMember>,
+    /// Value of `after` for the next page; empty at the end.
+    #[prost(string, tag = "10")]
+    pub next_after: ::prost::alloc::string::String,
+}
+#[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]
+pub struct TimelinePush {
+    #[prost(string, tag = "1")]
+    pub user: ::prost::alloc::string::String,
+    #[prost(fixed64, tag = "2")]
+    pub device_id: u64,
+    #[prost(int64, tag = "3")]
+    pub at_ms: i64,
+}
+/// What one member's cursors say of the message. `delivered` and `read` are exact, their times sampled.
+#[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]
+pub struct TimelineMember {
+    #[prost(string, tag = "1")]
+    pub user: ::prost::alloc::string::String,
+    #[prost(bool, tag = "2")]
+    pub delivered: bool,
+    #[prost(bool, tag = "3")]
+    pub read: bool,
+    #[prost(int64, tag = "4")]
+    pub delivered_ms: i64,
+    #[prost(int64, tag = "5")]
+    pub read_ms: i64,
 }
 #[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]
 pub struct SignalPush {

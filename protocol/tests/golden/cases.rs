@@ -123,6 +123,7 @@ fn client_requests() -> Vec<Case<ClientFrame>> {
         r#type: "typing".into(),
         data: Bytes::from_static(&[0, 128, 255]),
     };
+    let ask_timeline = v1::AskTimeline { conversation: "g:1".into(), seq: 7, after: "bob".into() };
     vec![
         one("send", client(3, Send(send))),
         one("send_to_user_with_empty_content", client(4, Send(to_user))),
@@ -138,6 +139,9 @@ fn client_requests() -> Vec<Case<ClientFrame>> {
         one("watch", client(14, Watch(watch))),
         one("watch_nothing", client(15, Watch(v1::Watch::default()))),
         one("signal", client(0, Signal(signal))),
+        one("set_presence_away", client(16, SetPresence(v1::SetPresence { away: true }))),
+        one("set_presence_back", client(17, SetPresence(v1::SetPresence { away: false }))),
+        one("ask_timeline", client(18, AskTimeline(ask_timeline))),
     ]
 }
 
@@ -292,7 +296,30 @@ fn server_answers() -> Vec<Case<ServerFrame>> {
         online: true,
     };
     let members = v1::MemberPage { members: vec![bob, v1::Member::default()], next_after: "bob".into() };
-    let presence = |online, since_ms| v1::Presence { user: "bob".into(), online, since_ms };
+    let state = |online, since_ms, state| v1::Presence { user: "bob".into(), online, since_ms, state };
+    let presence = |online, since_ms| state(online, since_ms, 0);
+    let away = state(true, i64::MAX, v1::presence::State::Away.into());
+    let timeline = v1::Timeline {
+        conversation: "g:1".into(),
+        seq: 7,
+        sender: "alice".into(),
+        received_ms: 1_767_225_600_000,
+        committed_ms: 1_767_225_600_003,
+        sampled: true,
+        pushed: 300,
+        pushes: vec![v1::TimelinePush { user: "bob".into(), device_id: u64::MAX, at_ms: -1 }],
+        members: vec![
+            v1::TimelineMember {
+                user: "bob".into(),
+                delivered: true,
+                read: true,
+                delivered_ms: 1,
+                read_ms: i64::MAX,
+            },
+            v1::TimelineMember::default(),
+        ],
+        next_after: "bob".into(),
+    };
     let cursor = v1::Cursor { conversation: "g:1".into(), user: "bob".into(), read: 5, delivered: 6 };
     let watching = v1::Watching { presences: vec![presence(true, 1), presence(false, 0)] };
     let signal = v1::SignalPush {
@@ -308,7 +335,10 @@ fn server_answers() -> Vec<Case<ServerFrame>> {
         one("members", server(0, 8, Members(members))),
         one("presence", server(0, 0, Presence(presence(true, 1_767_225_600_000)))),
         one("presence_offline", server(0, 0, Presence(presence(false, 0)))),
+        one("presence_away", server(0, 16, Presence(away))),
         one("watching", server(0, 9, Watching(watching))),
+        one("timeline", server(0, 18, Timeline(timeline))),
+        one("timeline_empty", server(0, 18, Timeline(v1::Timeline::default()))),
         one("signal", server(0, 0, Signal(signal))),
     ]
 }

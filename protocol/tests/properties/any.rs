@@ -49,6 +49,10 @@ fn client_body() -> impl Strategy<Value = client_frame::Body> {
         })),
         name().prop_map(|token| Body::RefreshAuth(RefreshAuth { token })),
         Just(Body::Bye(Bye {})),
+        any::<bool>().prop_map(|away| Body::SetPresence(SetPresence { away })),
+        (name(), any::<u64>(), name()).prop_map(|(conversation, seq, after)| {
+            Body::AskTimeline(AskTimeline { conversation, seq, after })
+        }),
         hello().prop_map(Body::Hello),
     ]
 }

@@ -6,7 +6,7 @@ use protocol::v1::{ConversationInfo, Role};
 use super::fixture::{Fixture, Owner, batch_id, entry, filled, key, numbered, range, read, slot};
 use crate::Store;
 use crate::key::ConversationKey;
-use crate::log::{AppendOutcome, Log, SenderSlot};
+use crate::log::{AppendOutcome, EntryKind, Fate, Log, SenderSlot};
 use crate::member::{Cursors, MemberRow};
 
 pub async fn numbers_entries_from_one(fixture: &dyn Fixture) {
@@ -275,4 +275,41 @@ async fn say_as_ann(store: &dyn Store, key: &ConversationKey, entries: usize) {
     last.slot = slot(7, 0, 1);
     append.members = vec![MemberRow::join("ann", Role::Member, 1)];
     owner.apply(store, append).await;
+}
+
+/// A recall takes away what it names and every edit of that, and nothing else.
+pub async fn a_recall_shows_in_what_it_takes_away(fixture: &dyn Fixture) {
+    let store = fixture.open().await;
+    let mut owner = filled(&*store, &key("c"), 3).await;
+    let fates = async |store: &dyn Store| {
+        let entries = store.read(&key("c"), range(1, u64::MAX)).await.unwrap();
+        entries.into_iter().map(|entry| (entry.fate.recalled, entry.fate.edited)).collect::<Vec<_>>()
+    };
+    let mut append = owner.batch(&["4", "5", "6"]);
+    append.entries[0].kind = EntryKind::Edit(2);
+    append.entries[1].kind = EntryKind::Silent;
+    append.entries[2].kind = EntryKind::Edit(3);
+    owner.apply(&*store, append).await;
+    let edited = [(false, 0), (false, 4), (false, 6), (false, 0), (false, 0), (false, 0)];
+    assert_eq!(fates(&*store).await, edited);
+
+    let mut append = owner.batch(&["7", "8"]);
+    append.entries[0].kind = EntryKind::Edit(2);
+    append.entries[1].kind = EntryKind::Recall(2);
+    owner.apply(&*store, append).await;
+    let store = fixture.reopen(store).await;
+    let recalled = fates(&*store).await;
+    let whether = |fates: &[(bool, u64)]| fates.iter().map(|fate| fate.0).collect::<Vec<_>>();
+    assert_eq!(whether(&recalled), [false, true, false, true, false, false, true, false]);
+    assert_eq!(recalled[2], (false, 6));
+    assert_eq!(read(&*store, &key("c"), range(1, u64::MAX)).await, numbered(1..=8), "the log stays");
+
+    // The same, whatever part is read.
+    for (first, last) in [(2, 2), (4, 4), (3, 7), (7, 8)] {
+        let part = store.read(&key("c"), range(first, last)).await.unwrap();
+        let fates: Vec<Fate> = part.iter().map(|entry| entry.fate).collect();
+        let whole = &recalled[first as usize - 1..last as usize];
+        assert_eq!(fates.iter().map(|fate| (fate.recalled, fate.edited)).collect::<Vec<_>>(), whole);
+    }
+    assert!(store.read(&key("d"), range(1, 9)).await.unwrap().is_empty());
 }

@@ -7,6 +7,7 @@ use protocol::v1::Role;
 use super::fixture::{Fixture, Owner, key};
 use crate::Store;
 use crate::directory::{DeviceKey, UserInfo};
+use crate::log::EntryKind;
 use crate::member::{Cursors, MemberRow};
 
 fn device(user: &str, installation: &str) -> DeviceKey {
@@ -199,11 +200,38 @@ pub async fn members_in_pages(fixture: &dyn Fixture) {
     assert_eq!(store.members(&key("none"), "", 9).await.unwrap(), []);
 }
 
+pub async fn unread_counts_what_is_shown(fixture: &dyn Fixture) {
+    let store = fixture.open().await;
+    join(&*store, "c", 1, &["ann"]).await;
+    let mut owner = Owner::open(&*store, &key("c")).await;
+    let counts = async || {
+        let ann = store.member(&key("c"), "ann").await.unwrap().unwrap();
+        (ann.unread(), ann.shown)
+    };
+    assert_eq!(counts().await, (0, 1), "the entry of joining is read");
+    let kinds =
+        [EntryKind::Shown, EntryKind::Silent, EntryKind::Edit(2), EntryKind::Shown, EntryKind::Recall(5)];
+    let mut append = owner.batch(&["2", "3", "4", "5", "6"]);
+    append.entries.iter_mut().zip(kinds).for_each(|(entry, kind)| entry.kind = kind);
+    owner.apply(&*store, append).await;
+    assert_eq!(counts().await, (2, 5));
+    let mut append = owner.batch(&["7", "8"]);
+    append.entries.iter_mut().for_each(|entry| entry.kind = EntryKind::Silent);
+    owner.apply(&*store, append).await;
+    for (read, unread) in [(2, 1), (3, 1), (4, 1), (5, 0), (6, 0), (8, 0)] {
+        store.raise_cursors(&key("c"), "ann", Cursors { read, ..Cursors::default() }).await.unwrap();
+        assert_eq!(counts().await, (unread, 5), "read to {read}");
+    }
+    owner.say(&*store, &["9"]).await;
+    assert_eq!(counts().await, (1, 9));
+}
+
 /// Users join a conversation by its first entry.
-async fn join(store: &dyn Store, conversation: &str, at_ms: i64, users: &[&str]) {
+pub(super) async fn join(store: &dyn Store, conversation: &str, at_ms: i64, users: &[&str]) {
     let mut owner = Owner::open(store, &key(conversation)).await;
     let mut append = owner.batch(&["1"]);
     append.at_ms = at_ms;
     append.members = users.iter().map(|user| MemberRow::join(*user, Role::Member, 1)).collect();
+    append.active = users.iter().map(|user| (*user).into()).collect();
     owner.apply(store, append).await;
 }

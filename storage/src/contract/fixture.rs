@@ -7,7 +7,9 @@ use futures::future::BoxFuture;
 
 use crate::Store;
 use crate::key::ConversationKey;
-use crate::log::{Append, AppendOutcome, Entry, Log, Opened, ReadRange, SenderSlotOf, StoredEntry};
+use crate::log::{
+    Append, AppendOutcome, Entry, EntryKind, Log, Opened, ReadRange, SenderSlotOf, StoredEntry, Users,
+};
 
 /// One place where a store may live, empty at first.
 pub trait Fixture: Send + Sync {
@@ -41,6 +43,7 @@ impl Owner {
             at_ms: 1_000,
             entries: payloads.iter().map(|payload| entry(payload)).collect(),
             members: Vec::new(),
+            active: Users::default(),
             info: None,
         }
     }
@@ -67,7 +70,8 @@ pub(super) fn batch_id(number: u64) -> [u8; 16] {
 
 /// An entry that counts for nobody.
 pub(super) fn entry(payload: &str) -> Entry {
-    Entry { payload: Bytes::copy_from_slice(payload.as_bytes()), sender: String::new(), slot: None }
+    let payload = Bytes::copy_from_slice(payload.as_bytes());
+    Entry { payload, sender: String::new(), slot: None, kind: EntryKind::Shown }
 }
 
 pub(super) fn slot(device: u64, slot: u8, id: u8) -> Option<SenderSlotOf> {

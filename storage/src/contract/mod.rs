@@ -4,14 +4,18 @@
 //! | file | noun |
 //! |---|---|
 //! | `fixture` | a backend as the suite sees it, and short ways to say things to it |
-//! | `append` | contract 1 to 5 of the log: conditions, fencing, what goes with an append |
+//! | `append` | contract 1 to 5 and 7 of the log: conditions, fencing, what goes with an append |
 //! | `read` | contract 6: ranges, limits, no hole, nothing past the tip |
 //! | `directory` | devices, users, members, cursors |
+//! | `presence` | the presence stream, where the backend keeps one |
+//! | `listing` | contract 4 of the directory: what has changed, in parts |
 #![expect(clippy::unwrap_used, clippy::panic, reason = "a case fails by panicking, as tests do")]
 
 mod append;
 mod directory;
 mod fixture;
+mod listing;
+mod presence;
 mod read;
 
 use futures::future::BoxFuture;
@@ -51,7 +55,8 @@ cases! {
         raises_the_senders_sent_cursor,
         all_of_it_outlasts_a_reopen,
         epochs_rise_over_a_reopen,
-        same_names_in_two_tenants_never_mix;
+        same_names_in_two_tenants_never_mix,
+        a_recall_shows_in_what_it_takes_away;
     read:
         an_unknown_log_is_empty,
         forwards_and_backwards,
@@ -68,7 +73,22 @@ cases! {
         cursors_only_rise_in_any_order,
         cursors_come_in_the_order_asked,
         memberships_by_latest_activity,
-        members_in_pages;
+        members_in_pages,
+        unread_counts_what_is_shown;
+    listing:
+        the_latest_entry_first_in_parts,
+        what_changed_and_no_more,
+        large_conversations_are_listed_too,
+        who_leaves_and_joins_again,
+        a_version_of_the_future_is_the_first,
+        changes_while_one_reads_are_found;
+    presence:
+        only_changes_are_recorded,
+        whoever_took_the_log_last_writes,
+        standings_and_events_outlast_a_reopen,
+        the_oldest_events_go,
+        who_is_present_in_pages,
+        any_changes_give_what_the_model_says;
 }
 
 /// Runs every case on a fresh fixture and returns how many there were. `begin` is told each name.

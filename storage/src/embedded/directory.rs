@@ -7,10 +7,11 @@ use idgen::{DeviceId, WorkerNumber};
 use super::EmbeddedStore;
 use super::request::Request;
 use super::view::View;
-use crate::directory::{DeviceKey, Directory, Membership, UserInfo};
+use crate::directory::{DeviceKey, Directory, Listed, Listing, Membership, UserInfo};
 use crate::error::StoreError;
 use crate::key::ConversationKey;
 use crate::member::{Cursors, MemberRow};
+use crate::presence::PresenceEvents;
 
 impl Directory for EmbeddedStore {
     fn device<'a>(
@@ -68,6 +69,17 @@ impl Directory for EmbeddedStore {
         self.reads.run(move |view| view.memberships(&tenant, &user)).boxed()
     }
 
+    fn listed<'a>(
+        &'a self,
+        tenant: &'a str,
+        user: &'a str,
+        listing: Listing,
+        limit: usize,
+    ) -> BoxFuture<'a, Result<Listed, StoreError>> {
+        let (tenant, user) = (tenant.to_owned(), user.to_owned());
+        self.reads.run(move |view| view.listed(&tenant, &user, listing, limit)).boxed()
+    }
+
     fn member<'a>(
         &'a self,
         key: &'a ConversationKey,
@@ -106,5 +118,9 @@ impl Directory for EmbeddedStore {
     ) -> BoxFuture<'a, Result<Cursors, StoreError>> {
         let (key, user) = (key.clone(), user.to_owned());
         self.ask(move |reply| Request::Raise { key, user, to, reply }).boxed()
+    }
+
+    fn presence(&self) -> Option<&dyn PresenceEvents> {
+        Some(self)
     }
 }

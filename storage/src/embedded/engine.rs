@@ -19,6 +19,9 @@ const OPEN_FILES: usize = 256;
 const ENGINE_THREADS: usize = 2;
 const KEYSPACES: [&str; 3] = ["entries", "state", "directory"];
 
+/// A row to write, or without a value to remove.
+pub(super) type Change = (Key, Option<UserValue>);
+
 /// A handle on the engine; clones are cheap.
 #[derive(Clone)]
 pub(super) struct Engine {
@@ -82,13 +85,16 @@ impl Engine {
     }
 
     /// Writes all rows or none, in this order. With `sync` they are on disk when it returns.
-    pub(super) fn commit(&self, rows: Vec<(Key, UserValue)>, sync: bool) -> fjall::Result<()> {
+    pub(super) fn commit(&self, rows: Vec<Change>, sync: bool) -> fjall::Result<()> {
         let mode = if sync { fjall::PersistMode::SyncAll } else { fjall::PersistMode::Buffer };
         let batch = fjall::OwnedWriteBatch::with_capacity(self.database.clone(), rows.len());
         let mut batch = batch.durability(Some(mode));
         for (key, value) in rows {
             let keyspace = self.keyspace(&key);
-            batch.insert(keyspace, key, value);
+            match value {
+                Some(value) => batch.insert(keyspace, key, value),
+                None => batch.remove(keyspace, key),
+            }
         }
         batch.commit()
     }

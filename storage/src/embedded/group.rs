@@ -1,26 +1,29 @@
 //! One commit in the making: requests in the order they came, each seeing the effects of those before it.
 
+mod presence;
+
 use std::collections::HashMap;
 
 use fjall::UserValue;
 use idgen::DeviceId;
 
-use super::engine::Engine;
+use super::engine::{Change, Engine};
 use super::heads::{OpenLog, OpenLogs};
 use super::keys::{self, Key};
-use super::rows::{Head, Row};
+use super::listing::MAX_LISTED_MEMBERS;
+use super::rows::{Head, Moved, Row, Silent};
 use super::stats::Stats;
 use crate::directory::{DeviceKey, UserInfo};
 use crate::error::StoreError;
 use crate::key::ConversationKey;
-use crate::log::{Append, AppendOutcome};
+use crate::log::{Append, AppendOutcome, EntryKind, Fate};
 use crate::member::Cursors;
 
 /// Bits of an epoch that count opens within one incarnation of the store: a million million. The 24 above them
 /// count incarnations.
 const OPENS_BITS: u32 = 40;
 
-type Rows = Vec<(Key, UserValue)>;
+type Rows = Vec<Change>;
 
 /// What requests have changed and no commit has stored yet.
 pub(super) struct Group<'a> {
@@ -29,13 +32,21 @@ pub(super) struct Group<'a> {
     epochs: &'a mut Epochs,
     entries: Rows,
     /// Every other row, once: the engine orders two values of one key within a batch in no defined way.
-    rows: HashMap<Key, UserValue>,
+    pub(super) rows: HashMap<Key, Option<UserValue>>,
+    /// The number of the commit in the making.
+    pub(super) version: u64,
     pub(super) stats: Stats,
 }
 
 impl<'a> Group<'a> {
-    pub(super) fn new(engine: &'a Engine, logs: &'a mut OpenLogs, epochs: &'a mut Epochs) -> Self {
-        Self { engine, logs, epochs, entries: Vec::new(), rows: HashMap::new(), stats: Stats::default() }
+    pub(super) fn new(
+        engine: &'a Engine,
+        logs: &'a mut OpenLogs,
+        epochs: &'a mut Epochs,
+        version: u64,
+    ) -> Self {
+        let (entries, rows) = (Vec::new(), HashMap::new());
+        Self { engine, logs, epochs, entries, rows, version, stats: Stats::default() }
     }
 
     /// Everything to write. Entries come before the heads that make them visible.
@@ -71,11 +82,15 @@ impl<'a> Group<'a> {
         if append.entries.is_empty() {
             return Err(StoreError::Corrupt("an append without entries".into()));
         }
-        let (entries, rows) = (entries_of(append)?, rows_of(append)?);
+        let before = log.head;
+        let (entries, mut rows, mut head) = (entries_of(append)?, rows_of(append)?, before);
+        rows.extend(meanings_of(append, &mut head)?);
+        head.version = self.version;
+        head.wide = before.wide || append.active.len() > MAX_LISTED_MEMBERS;
+        rows.extend(self.listing_of(append, &before, &head)?);
 
-        let tip = append.expected_tip + entries.len() as u64;
-        log.head = Head { tip, tip_at_ms: append.at_ms, last_batch: append.batch };
-        self.rows.insert(head_key, log.head.encode().into());
+        self.hold(&head_key, head);
+        self.rows.insert(head_key, Some(head.encode().into()));
         self.stats.appends += 1;
         self.stats.entries += entries.len() as u64;
         self.entries.extend(entries);
@@ -90,11 +105,17 @@ impl<'a> Group<'a> {
         to: Cursors,
     ) -> Result<Cursors, StoreError> {
         let (cursors_key, sent_key) = (keys::cursors(key, user)?, keys::sent(key, user)?);
-        let stored: Cursors = self.row(&cursors_key)?.unwrap_or_default();
+        let stored: Moved = self.row(&cursors_key)?.unwrap_or_default();
         let sent = self.row(&sent_key)?.unwrap_or_default();
-        let raised = stored.max(to);
-        if raised != stored {
-            self.rows.insert(cursors_key, raised.encode().into());
+        let raised = stored.cursors.max(to);
+        if raised != stored.cursors {
+            let mut version = stored.version;
+            if raised.read != stored.cursors.read {
+                version = self.version;
+                let moved = self.moved(key, user, stored.version)?;
+                self.rows.extend(moved);
+            }
+            self.rows.insert(cursors_key, Some(Moved { cursors: raised, version }.encode().into()));
         }
         Ok(raised.max(Cursors { sent, ..Cursors::default() }))
     }
@@ -108,15 +129,15 @@ impl<'a> Group<'a> {
         if self.get(&id_key)?.is_some() {
             return Err(StoreError::Corrupt(format!("the id {candidate} belongs to another device")));
         }
-        self.rows.insert(id_key, device_key.as_slice().into());
-        self.rows.insert(device_key, candidate.as_u64().encode().into());
+        self.rows.insert(id_key, Some(device_key.as_slice().into()));
+        self.rows.insert(device_key, Some(candidate.as_u64().encode().into()));
         Ok(candidate)
     }
 
     pub(super) fn user(&mut self, tenant: &str, user: &str, info: &UserInfo) -> Result<(), StoreError> {
         let key = keys::user(tenant, user)?;
         if self.row::<UserInfo>(&key)?.as_ref() != Some(info) {
-            self.rows.insert(key, info.encode().into());
+            self.rows.insert(key, Some(info.encode().into()));
         }
         Ok(())
     }
@@ -125,13 +146,26 @@ impl<'a> Group<'a> {
         Ok(self.row(head_key)?.unwrap_or_default())
     }
 
-    fn row<R: Row>(&self, key: &[u8]) -> Result<Option<R>, StoreError> {
+    /// Where the log ends now.
+    fn hold(&mut self, head_key: &[u8], head: Head) {
+        if let Some(log) = self.logs.get_mut(head_key) {
+            log.head = head;
+        }
+    }
+
+    pub(super) fn row<R: Row>(&self, key: &[u8]) -> Result<Option<R>, StoreError> {
         self.get(key)?.map(|value| super::engine::decode(key, &value)).transpose()
+    }
+
+    /// As `row`; an empty row is none.
+    pub(super) fn row_if_any<R: Row>(&self, key: &[u8]) -> Result<Option<R>, StoreError> {
+        let row = self.get(key)?.filter(|value| !value.is_empty());
+        row.map(|value| super::engine::decode(key, &value)).transpose()
     }
 
     fn get(&self, key: &[u8]) -> Result<Option<UserValue>, StoreError> {
         match self.rows.get(key) {
-            Some(value) => Ok(Some(value.clone())),
+            Some(value) => Ok(value.clone()),
             None => self.engine.get(key),
         }
     }
@@ -169,7 +203,7 @@ fn entries_of(append: &Append) -> Result<Rows, StoreError> {
     let seqs = append.expected_tip + 1..;
     // The payload is copied: it is a part of a larger read buffer, which must not live as long as the memtable.
     seqs.zip(&append.entries)
-        .map(|(seq, entry)| Ok((keys::entry(&append.key, seq)?, entry.payload[..].into())))
+        .map(|(seq, entry)| Ok((keys::entry(&append.key, seq)?, Some(entry.payload[..].into()))))
         .collect()
 }
 
@@ -180,21 +214,47 @@ fn rows_of(append: &Append) -> Result<Rows, StoreError> {
     for (seq, entry) in (append.expected_tip + 1..).zip(&append.entries) {
         if !entry.sender.is_empty() {
             // Not read first: an own message at the tip is later than all before it.
-            rows.push((keys::sent(key, &entry.sender)?, seq.encode().into()));
+            rows.push((keys::sent(key, &entry.sender)?, Some(seq.encode().into())));
         }
         if let Some(slot) = entry.slot {
             rows.push((
                 keys::sender(key, slot.device, slot.slot)?,
-                (slot.client_msg_id, seq).encode().into(),
+                Some((slot.client_msg_id, seq).encode().into()),
             ));
         }
     }
     for member in &append.members {
-        rows.push((keys::member(key, &member.user)?, member.encode().into()));
-        rows.push((keys::membership(key, &member.user)?, UserValue::empty()));
+        rows.push((keys::member(key, &member.user)?, Some(member.encode().into())));
     }
     if let Some(info) = &append.info {
-        rows.push((keys::info(key)?, info.encode().into()));
+        rows.push((keys::info(key)?, Some(info.encode().into())));
     }
+    Ok(rows)
+}
+
+/// What the entries mean to counts, and to earlier entries; `head` goes along.
+fn meanings_of(append: &Append, head: &mut Head) -> Result<Rows, StoreError> {
+    let mut rows = Rows::new();
+    for entry in &append.entries {
+        head.tip += 1;
+        let fate = match entry.kind {
+            EntryKind::Shown => {
+                head.shown = head.tip;
+                continue;
+            }
+            EntryKind::Silent => None,
+            EntryKind::Edit(seq) => Some((seq, Fate { recalled: false, edited: head.tip })),
+            EntryKind::Recall(seq) => Some((seq, Fate { recalled: true, edited: 0 })),
+        };
+        head.silent += 1;
+        let edits = if let EntryKind::Edit(seq) = entry.kind { seq } else { 0 };
+        let silent = Silent { count: head.silent, shown: head.shown, edits };
+        rows.push((keys::silent(&append.key, head.tip)?, Some(silent.encode().into())));
+        if let Some((seq, fate)) = fate {
+            // Not read first: what was recalled is not edited any more.
+            rows.push((keys::fate(&append.key, seq)?, Some(fate.encode().into())));
+        }
+    }
+    (head.tip_at_ms, head.last_batch) = (append.at_ms, append.batch);
     Ok(rows)
 }

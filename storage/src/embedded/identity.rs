@@ -10,8 +10,8 @@ use super::open_error::OpenError;
 
 pub(super) const IDENTITY_FILE: &str = "STORE";
 const TEMPORARY_FILE: &str = "STORE.new";
-/// The format this version writes, and the highest it reads.
-pub(super) const FORMAT: u32 = 1;
+/// The format this version writes, and the highest it reads. 2 has longer rows than 1, and reads those of 1.
+pub(super) const FORMAT: u32 = 2;
 const TITLE: &str = "whimbrel store";
 
 /// A secret of this store: marks its commits in the journal, so that nobody can forge one inside a payload.
@@ -45,14 +45,14 @@ impl Identity {
         if format > FORMAT && text.starts_with(TITLE) {
             return Err(OpenError::Newer { path: dir.to_path_buf(), found: format, known: FORMAT });
         }
-        Self::parse(&text).map(Some).ok_or_else(damaged)
+        Self::parse(&text, format).map(Some).ok_or_else(damaged)
     }
 
     /// Replaces the file as a whole; on disk when it returns.
     pub(super) fn write(&self, dir: &Path) -> Result<(), OpenError> {
         let store = || -> io::Result<()> {
             let mut file = File::create(dir.join(TEMPORARY_FILE))?;
-            file.write_all(self.text().as_bytes())?;
+            file.write_all(self.text(FORMAT).as_bytes())?;
             file.sync_all()?;
             fs::rename(dir.join(TEMPORARY_FILE), dir.join(IDENTITY_FILE))?;
             sync_directory(dir)
@@ -60,27 +60,27 @@ impl Identity {
         store().map_err(|error| OpenError::io(dir, error))
     }
 
-    fn body(&self) -> String {
+    fn body(&self, format: u32) -> String {
         format!(
-            "{TITLE}\nformat {FORMAT}\nid {:032x}\nready {}\nsynced {}\n",
+            "{TITLE}\nformat {format}\nid {:032x}\nready {}\nsynced {}\n",
             u128::from_be_bytes(self.id),
             self.ready,
             self.synced
         )
     }
 
-    fn text(&self) -> String {
-        let body = self.body();
+    fn text(&self, format: u32) -> String {
+        let body = self.body(format);
         format!("{body}check {:016x}\n", xxh3_64(body.as_bytes()))
     }
 
-    fn parse(text: &str) -> Option<Identity> {
+    fn parse(text: &str, format: u32) -> Option<Identity> {
         let identity = Identity {
             id: u128::from_str_radix(field(text, "id ")?, 16).ok()?.to_be_bytes(),
             ready: field(text, "ready ")?.parse().ok()?,
             synced: field(text, "synced ")?.parse().ok()?,
         };
-        (identity.text() == text).then_some(identity)
+        (identity.text(format) == text).then_some(identity)
     }
 }
 
@@ -123,9 +123,9 @@ mod tests {
     #[test]
     fn a_newer_format_is_named() {
         let dir = tempfile::tempdir().unwrap();
-        fs::write(dir.path().join(IDENTITY_FILE), "whimbrel store\nformat 2\nwhatever\n").unwrap();
+        fs::write(dir.path().join(IDENTITY_FILE), "whimbrel store\nformat 3\nwhatever\n").unwrap();
         match Identity::read(dir.path()) {
-            Err(OpenError::Newer { found: 2, known: FORMAT, .. }) => {}
+            Err(OpenError::Newer { found: 3, known: FORMAT, .. }) => {}
             other => panic!("{other:?}"),
         }
     }

@@ -6,6 +6,7 @@ use idgen::DeviceId;
 use crate::directory::DeviceKey;
 use crate::error::StoreError;
 use crate::key::ConversationKey;
+use crate::presence::{EVENTS_KEPT, UserName};
 
 /// A row's name.
 pub(super) type Key = Vec<u8>;
@@ -26,6 +27,25 @@ pub(super) enum Table {
     Device = 10,
     DeviceId = 11,
     User = 12,
+    /// A user's conversations by the version of their latest entry.
+    Active = 13,
+    /// A user's conversations by the version at which the user's read cursor rose last.
+    Moved = 14,
+    /// A user's large conversations.
+    Wide = 15,
+    /// Says that the three above are kept.
+    Listed = 16,
+    /// Entries that are not shown.
+    Silent = 17,
+    /// What later entries have made of one.
+    Fate = 18,
+    /// Where a tenant's presence log ends.
+    PresenceHead = 28,
+    PresenceEvent = 29,
+    /// What the presence log says of one user now.
+    Standing = 30,
+    /// When a node was last alive.
+    Beat = 31,
 }
 
 /// Keyspaces: rows that live alike share one.
@@ -44,6 +64,8 @@ pub(super) fn space(key: &[u8]) -> Space {
     match key.first() {
         Some(&tag) if tag == Table::Entry as u8 => Space::Entries,
         Some(&tag) if tag <= Table::Commit as u8 => Space::State,
+        Some(&tag) if tag == Table::Active as u8 || tag == Table::Moved as u8 => Space::State,
+        Some(&tag) if tag == Table::Silent as u8 || tag == Table::Fate as u8 => Space::State,
         _ => Space::Directory,
     }
 }
@@ -55,6 +77,14 @@ pub(super) fn entry(key: &ConversationKey, seq: u64) -> Result<Key, StoreError> 
 /// The seq at the end of an entry's key.
 pub(super) fn entry_seq(key: &[u8]) -> Option<u64> {
     key.last_chunk::<8>().map(|bytes| u64::from_be_bytes(*bytes))
+}
+
+pub(super) fn silent(key: &ConversationKey, seq: u64) -> Result<Key, StoreError> {
+    Ok(with(conversation(Table::Silent, key)?, &seq.to_be_bytes()))
+}
+
+pub(super) fn fate(key: &ConversationKey, seq: u64) -> Result<Key, StoreError> {
+    Ok(with(conversation(Table::Fate, key)?, &seq.to_be_bytes()))
 }
 
 pub(super) fn head(key: &ConversationKey) -> Result<Key, StoreError> {
@@ -100,6 +130,43 @@ pub(super) fn membership(key: &ConversationKey, user: &str) -> Result<Key, Store
     last(memberships(&key.tenant, user)?, &key.conversation)
 }
 
+/// The common beginning of a user's rows in `Active`, `Moved` or `Wide`.
+pub(super) fn list(table: Table, tenant: &str, user: &str) -> Result<Key, StoreError> {
+    text(text(vec![table as u8], tenant)?, user)
+}
+
+/// A conversation's row at a version.
+pub(super) fn place(list: &[u8], version: u64, conversation: &str) -> Result<Key, StoreError> {
+    last(with(list.to_vec(), &version.to_be_bytes()), conversation)
+}
+
+/// Version and conversation of such a row.
+pub(super) fn placed<'a>(key: &'a [u8], list: &[u8]) -> Option<(u64, &'a str)> {
+    let (version, conversation) = key.strip_prefix(list)?.split_first_chunk::<8>()?;
+    Some((u64::from_be_bytes(*version), std::str::from_utf8(conversation).ok()?))
+}
+
+pub(super) fn wide(key: &ConversationKey, user: &str) -> Result<Key, StoreError> {
+    last(list(Table::Wide, &key.tenant, user)?, &key.conversation)
+}
+
+pub(super) fn listed() -> Key {
+    vec![Table::Listed as u8]
+}
+
+/// The tenant, the user and the conversation of a membership's row.
+pub(super) fn names_of(key: &[u8]) -> Option<(&str, &str, &str)> {
+    let (tenant, rest) = first_text(key.get(1..)?)?;
+    let (user, conversation) = first_text(rest)?;
+    Some((tenant, user, std::str::from_utf8(conversation).ok()?))
+}
+
+fn first_text(bytes: &[u8]) -> Option<(&str, &[u8])> {
+    let (&length, rest) = bytes.split_first()?;
+    let (text, rest) = rest.split_at_checked(length.into())?;
+    Some((std::str::from_utf8(text).ok()?, rest))
+}
+
 /// Above every key that begins like this and goes on with a text: no UTF-8 has this byte.
 pub(super) fn end(prefix: &[u8]) -> Key {
     with(prefix.to_vec(), &[0xFF])
@@ -121,6 +188,41 @@ pub(super) fn device_id(id: DeviceId) -> Key {
 
 pub(super) fn user(tenant: &str, user: &str) -> Result<Key, StoreError> {
     last(text(vec![Table::User as u8], tenant)?, user)
+}
+
+pub(super) fn presence_head(tenant: &str) -> Result<Key, StoreError> {
+    last(vec![Table::PresenceHead as u8], tenant)
+}
+
+/// A place in the tenant's ring: the event that comes [`EVENTS_KEPT`] later takes it over.
+pub(super) fn presence_event(tenant: &str, seq: u64) -> Result<Key, StoreError> {
+    let ring = text(vec![Table::PresenceEvent as u8], tenant)?;
+    Ok(with(ring, &(seq % EVENTS_KEPT).to_be_bytes()))
+}
+
+pub(super) fn standing(tenant: &str, user: &str) -> Result<Key, StoreError> {
+    last(text(vec![Table::Standing as u8], tenant)?, user)
+}
+
+/// The first and last key of the standings after one user's, or of all.
+pub(super) fn standings_after(after: Option<&UserName>) -> Result<(Key, Key), StoreError> {
+    let first = match after {
+        Some((tenant, user)) => with(standing(tenant, user)?, &[0]),
+        None => vec![Table::Standing as u8],
+    };
+    Ok((first, vec![Table::Standing as u8 + 1]))
+}
+
+/// The user a standing's key names.
+pub(super) fn standing_name(key: &[u8]) -> Option<UserName> {
+    let (&length, rest) = key.strip_prefix(&[Table::Standing as u8])?.split_first()?;
+    let (tenant, user) = rest.split_at_checked(length.into())?;
+    let owned = |text| std::str::from_utf8(text).ok().map(str::to_owned);
+    Some((owned(tenant)?, owned(user)?))
+}
+
+pub(super) fn beat(node: u64) -> Key {
+    with(vec![Table::Beat as u8], &node.to_be_bytes())
 }
 
 /// The row that every commit writes first.

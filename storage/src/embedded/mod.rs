@@ -9,7 +9,8 @@
 //! | `keys`, `rows` | names and contents of rows |
 //! | `queue`, `request`, `group`, `heads`, `writer` | the way of a write |
 //! | `view`, `reads` | the way of a read |
-//! | `log`, `directory` | the two contracts |
+//! | `listing` | which conversations of a user changed: kept by writes, asked by reads |
+//! | `log`, `directory`, `presence` | the three contracts |
 //! | `stats` | what the writer has done |
 //!
 //! # A write
@@ -44,11 +45,13 @@ mod heads;
 mod identity;
 mod journal;
 mod keys;
+mod listing;
 mod lock;
 mod log;
 mod manifest;
 mod open;
 mod open_error;
+mod presence;
 mod queue;
 mod reads;
 mod request;

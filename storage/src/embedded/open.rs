@@ -9,6 +9,7 @@ use super::engine::Engine;
 use super::identity::{self, Identity};
 use super::journal::{self, Journal};
 use super::keys;
+use super::listing;
 use super::lock::{DirLock, LOCK_FILE};
 use super::manifest;
 use super::open_error::OpenError;
@@ -54,7 +55,8 @@ fn begin(
 ) -> Result<Commit, OpenError> {
     let (number, incarnation) = last.map_or((0, 0), |last| (last.number, last.incarnation));
     let commit = Commit { store: identity.id, number: number + 1, incarnation: incarnation + 1 };
-    let rows = vec![(keys::commit(), commit.encode().into())];
+    let mut rows = vec![(keys::commit(), Some(commit.encode().into()))];
+    rows.extend(listing::begin(engine).map_err(|error| OpenError::corrupt(dir, error.to_string()))?);
     engine.commit(rows, true).map_err(|error| OpenError::engine(dir, error))?;
     Ok(commit)
 }

@@ -9,6 +9,7 @@ use crate::error::StoreError;
 use crate::key::ConversationKey;
 use crate::log::{Append, AppendOutcome};
 use crate::member::Cursors;
+use crate::presence::{PresenceChange, RecordOutcome};
 
 /// Where an answer goes. Nobody may be listening any more; what was asked is done all the same.
 pub(super) type Reply<T> = oneshot::Sender<Result<T, StoreError>>;
@@ -36,6 +37,21 @@ pub(super) enum Request {
         info: UserInfo,
         reply: Reply<()>,
     },
+    TakePresence {
+        tenant: String,
+        reply: Reply<u64>,
+    },
+    Record {
+        tenant: String,
+        epoch: u64,
+        changes: Vec<PresenceChange>,
+        reply: oneshot::Sender<RecordOutcome>,
+    },
+    Beat {
+        node: u64,
+        at_ms: i64,
+        reply: Reply<()>,
+    },
     /// Finish what came before and end.
     Close,
 }
@@ -51,6 +67,7 @@ impl Request {
                 let entries = append.entries.iter().map(|entry| entry.payload.len() + REQUEST_BYTES);
                 entries.sum::<usize>() + (append.members.len() + 1) * REQUEST_BYTES
             }
+            Self::Record { changes, .. } => (changes.len() + 1) * REQUEST_BYTES,
             _ => REQUEST_BYTES,
         }
     }
@@ -63,6 +80,14 @@ impl Request {
             Self::Raise { key, user, to, reply } => answer(reply, group.raise(&key, &user, to)),
             Self::Device { key, candidate, reply } => answer(reply, group.device(&key, candidate)),
             Self::User { tenant, user, info, reply } => answer(reply, group.user(&tenant, &user, &info)),
+            Self::TakePresence { tenant, reply } => answer(reply, group.take_presence(&tenant)),
+            Self::Record { tenant, epoch, changes, reply } => {
+                recorded(reply, group.record(&tenant, epoch, &changes))
+            }
+            Self::Beat { node, at_ms, reply } => {
+                group.beat(node, at_ms);
+                answer(reply, Ok(()))
+            }
             Self::Close => Box::new(|_| ()),
         }
     }
@@ -75,6 +100,9 @@ impl Request {
             Self::Raise { reply, .. } => _ = reply.send(Err(error)),
             Self::Device { reply, .. } => _ = reply.send(Err(error)),
             Self::User { reply, .. } => _ = reply.send(Err(error)),
+            Self::TakePresence { reply, .. } => _ = reply.send(Err(error)),
+            Self::Record { reply, .. } => _ = reply.send(RecordOutcome::Refused(error)),
+            Self::Beat { reply, .. } => _ = reply.send(Err(error)),
             Self::Close => {}
         }
     }
@@ -88,6 +116,18 @@ fn outcome(reply: oneshot::Sender<AppendOutcome>, outcome: AppendOutcome) -> Ans
             (Ok(()), outcome) => outcome,
             (Err(error), AppendOutcome::Applied) => AppendOutcome::Unknown(error),
             (Err(error), _) => AppendOutcome::Refused(error),
+        };
+        _ = reply.send(outcome);
+    })
+}
+
+/// Like an append: what a failed group was to record is perhaps recorded.
+fn recorded(reply: oneshot::Sender<RecordOutcome>, outcome: RecordOutcome) -> Answer {
+    Box::new(move |committed| {
+        let outcome = match (committed, outcome) {
+            (Ok(()), outcome) => outcome,
+            (Err(error), RecordOutcome::Applied { .. }) => RecordOutcome::Unknown(error),
+            (Err(error), _) => RecordOutcome::Refused(error),
         };
         _ = reply.send(outcome);
     })

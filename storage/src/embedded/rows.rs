@@ -4,8 +4,9 @@ use protocol::v1::{ConversationInfo, Role};
 
 use super::identity::StoreId;
 use crate::directory::UserInfo;
-use crate::log::BatchId;
+use crate::log::{BatchId, Fate};
 use crate::member::{Cursors, MemberRow, Span};
+use crate::presence::{PresenceState, Standing};
 
 /// The first byte of every row but entries.
 const VERSION: u8 = 1;
@@ -16,6 +17,32 @@ pub(super) struct Head {
     pub(super) tip: u64,
     pub(super) tip_at_ms: i64,
     pub(super) last_batch: BatchId,
+    /// The commit that wrote it.
+    pub(super) version: u64,
+    /// How many of the entries are not shown.
+    pub(super) silent: u64,
+    /// The last entry that is; 0 for none.
+    pub(super) shown: u64,
+    /// There are too many members to keep a row for each: see `listing`.
+    pub(super) wide: bool,
+}
+
+/// An entry that is not shown.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) struct Silent {
+    /// How many are not shown up to here, this one included.
+    pub(super) count: u64,
+    /// The last entry before it that is shown; 0 for none.
+    pub(super) shown: u64,
+    /// The entry that it edits; 0 for none.
+    pub(super) edits: u64,
+}
+
+/// A user's cursors, and the commit by which the read cursor rose last.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub(super) struct Moved {
+    pub(super) cursors: Cursors,
+    pub(super) version: u64,
 }
 
 /// Written first in every commit: which one it is.
@@ -28,6 +55,16 @@ pub(super) struct Commit {
     pub(super) incarnation: u64,
 }
 
+/// One event of a tenant's presence log.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(super) struct EventRow {
+    pub(super) seq: u64,
+    pub(super) epoch: u64,
+    pub(super) state: PresenceState,
+    pub(super) at_ms: i64,
+    pub(super) user: String,
+}
+
 /// A row's bytes and back; `None` if they are none.
 pub(super) trait Row: Sized {
     fn encode(&self) -> Vec<u8>;
@@ -36,12 +73,19 @@ pub(super) trait Row: Sized {
 
 impl Row for Head {
     fn encode(&self) -> Vec<u8> {
-        Out::new().u64(self.tip).u64(self.tip_at_ms.cast_unsigned()).bytes(&self.last_batch).done()
+        let out = Out::new().u64(self.tip).u64(self.tip_at_ms.cast_unsigned()).bytes(&self.last_batch);
+        out.u64(self.version).u64(self.silent).u64(self.shown).bytes(&[u8::from(self.wide)]).done()
     }
 
     fn decode(bytes: &[u8]) -> Option<Self> {
         let mut row = In::new(bytes)?;
-        let head = Self { tip: row.u64()?, tip_at_ms: row.u64()?.cast_signed(), last_batch: row.array()? };
+        let (tip, tip_at_ms) = (row.u64()?, row.u64()?.cast_signed());
+        let mut head = Self { tip, tip_at_ms, last_batch: row.array()?, shown: tip, ..Self::default() };
+        // A row of format 1 ends here: all of its entries are shown.
+        if !row.0.is_empty() {
+            (head.version, head.silent, head.shown) = (row.u64()?, row.u64()?, row.u64()?);
+            head.wide = row.array()? != [0];
+        }
         row.end(head)
     }
 }
@@ -58,15 +102,42 @@ impl Row for Commit {
     }
 }
 
-impl Row for Cursors {
+impl Row for Moved {
     fn encode(&self) -> Vec<u8> {
-        Out::new().u64(self.read).u64(self.delivered).u64(self.sent).done()
+        let Cursors { read, delivered, sent } = self.cursors;
+        Out::new().u64(read).u64(delivered).u64(sent).u64(self.version).done()
     }
 
     fn decode(bytes: &[u8]) -> Option<Self> {
         let mut row = In::new(bytes)?;
-        let cursors = Self { read: row.u64()?, delivered: row.u64()?, sent: row.u64()? };
-        row.end(cursors)
+        let cursors = Cursors { read: row.u64()?, delivered: row.u64()?, sent: row.u64()? };
+        // A row of format 1 has no version.
+        let version = if row.0.is_empty() { 0 } else { row.u64()? };
+        row.end(Self { cursors, version })
+    }
+}
+
+impl Row for Silent {
+    fn encode(&self) -> Vec<u8> {
+        Out::new().u64(self.count).u64(self.shown).u64(self.edits).done()
+    }
+
+    fn decode(bytes: &[u8]) -> Option<Self> {
+        let mut row = In::new(bytes)?;
+        let silent = Self { count: row.u64()?, shown: row.u64()?, edits: row.u64()? };
+        row.end(silent)
+    }
+}
+
+impl Row for Fate {
+    fn encode(&self) -> Vec<u8> {
+        Out::new().bytes(&[u8::from(self.recalled)]).u64(self.edited).done()
+    }
+
+    fn decode(bytes: &[u8]) -> Option<Self> {
+        let mut row = In::new(bytes)?;
+        let fate = Self { recalled: row.array()? != [0], edited: row.u64()? };
+        row.end(fate)
     }
 }
 
@@ -133,6 +204,38 @@ impl Row for MemberRow {
         }
         Some(member)
     }
+}
+
+impl Row for EventRow {
+    fn encode(&self) -> Vec<u8> {
+        let numbers = Out::new().u64(self.seq).u64(self.epoch).u64(self.at_ms.cast_unsigned());
+        numbers.bytes(&[self.state as u8]).bytes(self.user.as_bytes()).done()
+    }
+
+    fn decode(bytes: &[u8]) -> Option<Self> {
+        let mut row = In::new(bytes)?;
+        let (seq, epoch, at_ms) = (row.u64()?, row.u64()?, row.u64()?.cast_signed());
+        Some(Self { seq, epoch, at_ms, state: presence(row.array()?)?, user: row.text()? })
+    }
+}
+
+impl Row for Standing {
+    fn encode(&self) -> Vec<u8> {
+        Out::new().bytes(&[self.state as u8]).u64(self.since_ms.cast_unsigned()).u64(self.seq).done()
+    }
+
+    fn decode(bytes: &[u8]) -> Option<Self> {
+        let mut row = In::new(bytes)?;
+        let state = presence(row.array()?)?;
+        let standing = Self { state, since_ms: row.u64()?.cast_signed(), seq: row.u64()? };
+        row.end(standing)
+    }
+}
+
+fn presence([byte]: [u8; 1]) -> Option<PresenceState> {
+    [PresenceState::Offline, PresenceState::Away, PresenceState::Online]
+        .into_iter()
+        .find(|state| *state as u8 == byte)
 }
 
 fn role(bytes: [u8; 4]) -> Option<Role> {
@@ -204,12 +307,18 @@ mod tests {
 
     #[test]
     fn every_row_comes_back() {
-        same(Head { tip: 3, tip_at_ms: -5, last_batch: [9; 16] });
+        let ends = Head { tip: 3, tip_at_ms: -5, last_batch: [9; 16], ..Head::default() };
+        same(Head { version: 4, silent: 2, shown: 1, wide: true, ..ends });
+        same(Silent { count: 1, shown: 2, edits: 3 });
+        same(Fate { recalled: true, edited: 5 });
         same(Commit { store: [1; 16], number: 2, incarnation: 3 });
-        same(Cursors { read: 1, delivered: u64::MAX, sent: 0 });
+        same(Moved { cursors: Cursors { read: 1, delivered: u64::MAX, sent: 0 }, version: 6 });
         same(7u64);
         same(([4; 16], 8u64));
         same(ConversationInfo { kind: 1, title: "ü".into() });
+        let state = PresenceState::Away;
+        same(EventRow { seq: 1, epoch: 2, state, at_ms: -3, user: "ü".into() });
+        same(Standing { state, since_ms: i64::MIN, seq: 4 });
         same(UserInfo { name: String::new(), role: Role::Agent });
         same(MemberRow { spans: vec![Span { from: 1, to: 2 }], ..MemberRow::join("", Role::Owner, 4) });
     }
@@ -217,9 +326,23 @@ mod tests {
     #[test]
     fn cut_rows_are_none() {
         let head = Head::default().encode();
-        for length in 0..head.len() {
+        let format_1 = 1 + 8 + 8 + 16;
+        for length in (0..head.len()).filter(|&length| length != format_1) {
             assert!(Head::decode(&head[..length]).is_none());
         }
+    }
+
+    #[test]
+    fn rows_of_format_1_are_read() {
+        let ends = Head { tip: 3, tip_at_ms: -5, last_batch: [9; 16], shown: 3, ..Head::default() };
+        let row = ends.encode();
+        assert_eq!(Head::decode(&row[..33]), Some(ends));
+        let moved = Moved { cursors: Cursors { read: 1, delivered: 2, sent: 3 }, version: 0 };
+        assert_eq!(Moved::decode(&moved.encode()[..25]), Some(moved));
+    }
+
+    #[test]
+    fn cut_members_are_none() {
         let mut member = MemberRow::join("", Role::Member, 1).encode();
         member.pop();
         assert!(MemberRow::decode(&member).is_none());

@@ -6,7 +6,7 @@ use std::sync::atomic::{AtomicUsize, Ordering::Relaxed};
 use super::*;
 use crate::directory::{Directory, UserInfo};
 use crate::key::ConversationKey;
-use crate::log::{Append, AppendOutcome, Entry, Log};
+use crate::log::{Append, AppendOutcome, Entry, EntryKind, Log, Users};
 use crate::member::Cursors;
 
 /// What a disk does from its second commit on.
@@ -37,9 +37,10 @@ fn key() -> ConversationKey {
 }
 
 fn append(epoch: u64, expected_tip: u64) -> Append {
-    let entry = Entry { payload: "x".into(), sender: "ann".into(), slot: None };
-    let (members, info) = (Vec::new(), None);
-    Append { key: key(), epoch, expected_tip, batch: [1; 16], at_ms: 0, entries: vec![entry], members, info }
+    let entry = Entry { payload: "x".into(), sender: "ann".into(), slot: None, kind: EntryKind::Shown };
+    let (members, active, info) = (Vec::new(), Users::default(), None);
+    let (batch, entries) = ([1; 16], vec![entry]);
+    Append { key: key(), epoch, expected_tip, batch, at_ms: 0, entries, members, active, info }
 }
 
 async fn fails_for_good(fault: Fault) {

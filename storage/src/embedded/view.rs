@@ -1,5 +1,7 @@
 //! Reads, each from one consistent picture of the store. They may wait for the disk: see `reads`.
 
+mod presence;
+
 use std::collections::VecDeque;
 use std::ops::Bound;
 
@@ -11,12 +13,12 @@ use protocol::v1::ConversationInfo;
 
 use super::engine::{Engine, broken, decode};
 use super::group::to_device;
-use super::keys;
-use super::rows::{Head, Row};
+use super::keys::{self, Key};
+use super::rows::{Head, Moved, Row, Silent};
 use crate::directory::{DeviceKey, Membership, UserInfo};
 use crate::error::StoreError;
 use crate::key::ConversationKey;
-use crate::log::{ReadRange, SenderSlot, StoredEntry};
+use crate::log::{Fate, ReadRange, SenderSlot, StoredEntry};
 use crate::member::{Cursors, MemberRow};
 
 type Found<T> = Result<T, StoreError>;
@@ -76,7 +78,8 @@ impl View {
 
     /// Entries of a range, ascending; a hole is an error.
     pub(super) fn entries(&self, key: &ConversationKey, range: ReadRange) -> Found<Vec<StoredEntry>> {
-        let (first, last) = (range.first.max(1), range.last.min(self.head(key)?.tip));
+        let head = self.head(key)?;
+        let (first, last) = (range.first.max(1), range.last.min(head.tip));
         if first > last {
             return Ok(Vec::new());
         }
@@ -90,26 +93,94 @@ impl View {
         if range.backwards {
             entries.make_contiguous().reverse();
         }
+        if head.silent > 0 {
+            self.fates(key, entries.make_contiguous())?;
+        }
         Ok(entries.into())
     }
 
+    /// Notes what later entries have made of these, which are one after the other.
+    fn fates(&self, key: &ConversationKey, entries: &mut [StoredEntry]) -> Found<()> {
+        let (Some(first), Some(last)) = (entries.first(), entries.last()) else { return Ok(()) };
+        let (first, last) = (first.seq, last.seq);
+        for pair in self.range(&keys::fate(key, first)?, &keys::fate(key, last)?) {
+            let (row, value) = pair?;
+            if let Some(entry) = at(entries, first, &row) {
+                entry.fate = decode(&row, &value)?;
+            }
+        }
+        for pair in self.range(&keys::silent(key, first)?, &keys::silent(key, last)?) {
+            let (row, value) = pair?;
+            let silent: Silent = decode(&row, &value)?;
+            if silent.edits > 0
+                && let Some(entry) = at(entries, first, &row)
+            {
+                let edited: Fate = self.row(&keys::fate(key, silent.edits)?)?.unwrap_or_default();
+                entry.fate.recalled = edited.recalled;
+            }
+        }
+        Ok(())
+    }
+
+    /// The last entry up to `seq` that is not shown.
+    fn silent(&self, key: &ConversationKey, seq: u64) -> Found<Option<(u64, Silent)>> {
+        let last = self.range(&keys::silent(key, 0)?, &keys::silent(key, seq)?).next_back().transpose()?;
+        last.map(|(row, value)| Ok((keys::entry_seq(&row).unwrap_or(0), decode(&row, &value)?))).transpose()
+    }
+
     pub(super) fn cursors(&self, key: &ConversationKey, user: &str) -> Found<Cursors> {
-        let stored: Cursors = self.row(&keys::cursors(key, user)?)?.unwrap_or_default();
+        let stored: Moved = self.row(&keys::cursors(key, user)?)?.unwrap_or_default();
         let sent = self.row(&keys::sent(key, user)?)?.unwrap_or_default();
-        Ok(stored.max(Cursors { sent, ..Cursors::default() }))
+        Ok(stored.cursors.max(Cursors { sent, ..Cursors::default() }))
     }
 
     pub(super) fn membership(&self, key: &ConversationKey, user: &str) -> Found<Option<Membership>> {
+        Ok(self.membership_and_head(key, user)?.map(|(membership, _)| membership))
+    }
+
+    pub(super) fn membership_and_head(
+        &self,
+        key: &ConversationKey,
+        user: &str,
+    ) -> Found<Option<(Membership, Head)>> {
         let Some(member) = self.row::<MemberRow>(&keys::member(key, user)?)? else { return Ok(None) };
-        let head = self.head(key)?;
-        Ok(Some(Membership {
+        let (head, cursors) = (self.head(key)?, self.cursors(key, user)?);
+        let (shown, silent) = self.counts(key, &head, &member, cursors)?;
+        let membership = Membership {
             conversation: key.conversation.to_string(),
             info: self.info(key)?.unwrap_or_default(),
             member: MemberRow { user: user.to_owned(), ..member },
-            cursors: self.cursors(key, user)?,
+            cursors,
             tip: head.tip,
             tip_at_ms: head.tip_at_ms,
-        }))
+            shown,
+            silent,
+        };
+        Ok(Some((membership, head)))
+    }
+
+    /// The last shown entry that the member may see, and how many unread ones are not shown. Two short looks, and
+    /// none where everything is shown.
+    fn counts(
+        &self,
+        key: &ConversationKey,
+        head: &Head,
+        member: &MemberRow,
+        cursors: Cursors,
+    ) -> Found<(u64, u64)> {
+        let tip = member.visible_tip(head.tip);
+        if head.silent == 0 {
+            return Ok((tip, 0));
+        }
+        let Some((last, upto_tip)) = self.silent(key, tip)? else { return Ok((tip, 0)) };
+        let shown = if last == tip { upto_tip.shown } else { tip };
+        let seen = tip - member.cursors_since_joining(cursors).unread(tip);
+        let upto_seen = if last > seen {
+            self.silent(key, seen)?.map_or(0, |(_, row)| row.count)
+        } else {
+            upto_tip.count
+        };
+        Ok((shown, upto_tip.count - upto_seen))
     }
 
     /// All of a user's, most recently active first.
@@ -148,13 +219,22 @@ impl View {
         self.row(&keys::user(tenant, user)?)
     }
 
-    fn row<R: Row>(&self, key: &[u8]) -> Found<Option<R>> {
+    pub(super) fn row<R: Row>(&self, key: &[u8]) -> Found<Option<R>> {
         self.engine.row_in(&self.seen, key)
     }
 
     fn prefix(&self, prefix: &[u8]) -> impl Iterator<Item = Found<(UserKey, UserValue)>> + use<> {
         let rows = self.seen.prefix(self.engine.keyspace(prefix), prefix);
         rows.map(|row| row.into_inner().map_err(broken))
+    }
+
+    /// The keys of a list within bounds.
+    pub(super) fn bounded(
+        &self,
+        list: &[u8],
+        bounds: (Bound<Key>, Bound<Key>),
+    ) -> impl DoubleEndedIterator<Item = Found<UserKey>> + use<> {
+        self.seen.range(self.engine.keyspace(list), bounds).map(|row| row.key().map_err(broken))
     }
 
     fn range(
@@ -184,9 +264,15 @@ fn fill(
             break;
         }
         // Shares the engine's block: callers encode it into an answer and let it go.
-        entries.push_back(StoredEntry { seq, payload: Bytes::from_owner(payload) });
+        entries.push_back(StoredEntry { seq, payload: Bytes::from_owner(payload), fate: Fate::default() });
     }
     Ok(entries)
+}
+
+/// The entry whose seq stands at the end of a key.
+fn at<'a>(entries: &'a mut [StoredEntry], first: u64, row: &[u8]) -> Option<&'a mut StoredEntry> {
+    let place = keys::entry_seq(row)?.checked_sub(first)?;
+    entries.get_mut(usize::try_from(place).ok()?)
 }
 
 fn last_text(key: &[u8], prefix: &[u8]) -> Found<String> {

@@ -3,12 +3,10 @@
 use std::sync::{Arc, OnceLock};
 use std::thread::JoinHandle;
 
-use fjall::UserValue;
-
-use super::engine::Engine;
+use super::engine::{Change, Engine};
 use super::group::{Epochs, Group};
 use super::heads::OpenLogs;
-use super::keys::{self, Key};
+use super::keys;
 use super::queue::{CLOSED, Inbox};
 use super::request::{Answer, Request};
 use super::rows::{Commit, Row};
@@ -17,7 +15,7 @@ use super::watermark::Watermark;
 use crate::error::StoreError;
 
 /// Stores all rows or none; on disk when it returns, if the store is to be synced.
-pub(super) type Disk = Box<dyn FnMut(Vec<(Key, UserValue)>) -> Result<(), String> + Send>;
+pub(super) type Disk = Box<dyn FnMut(Vec<Change>) -> Result<(), String> + Send>;
 
 pub(super) struct Writer {
     pub(super) engine: Engine,
@@ -62,17 +60,18 @@ impl Writer {
             let refused = StoreError::Unavailable(failure.clone());
             return requests.into_iter().for_each(|request| request.refuse(refused.clone()));
         }
-        let mut group = Group::new(&self.engine, &mut self.logs, &mut self.epochs);
+        let next = self.commit.number + 1;
+        let mut group = Group::new(&self.engine, &mut self.logs, &mut self.epochs, next);
         let answers: Vec<Answer> = requests.into_iter().map(|request| request.perform(&mut group)).collect();
         let (rows, stats) = group.into_rows();
         let committed = if rows.is_empty() { Ok(()) } else { self.store(rows, stats) };
         answers.into_iter().for_each(|answer| answer(committed.clone()));
     }
 
-    fn store(&mut self, rows: Vec<(Key, UserValue)>, stats: Stats) -> Result<(), StoreError> {
+    fn store(&mut self, rows: Vec<Change>, stats: Stats) -> Result<(), StoreError> {
         let commit = Commit { number: self.commit.number + 1, ..self.commit };
         let mut all = Vec::with_capacity(rows.len() + 1);
-        all.push((keys::commit(), commit.encode().into()));
+        all.push((keys::commit(), Some(commit.encode().into())));
         all.extend(rows);
         if let Err(error) = (self.disk)(all) {
             tracing::error!(%error, "a commit failed; the store takes no more writes");

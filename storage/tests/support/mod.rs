@@ -9,7 +9,7 @@ use futures::future::BoxFuture;
 use idgen::{DeviceId, DeviceType, Stamp, WorkerNumber};
 use protocol::v1::{ConversationInfo, Role};
 use whimbrel_storage::directory::{DeviceKey, Directory, UserInfo};
-use whimbrel_storage::log::{Append, AppendOutcome, Entry, Log, ReadRange, SenderSlotOf};
+use whimbrel_storage::log::{Append, AppendOutcome, Entry, EntryKind, Log, ReadRange, SenderSlotOf};
 use whimbrel_storage::member::{Cursors, MemberRow};
 use whimbrel_storage::{ConversationKey, EmbeddedConfig, EmbeddedStore, StoreError};
 
@@ -40,6 +40,7 @@ pub fn append(conversation: usize, epoch: u64, tip: u64, count: u64) -> Append {
         payload: payload(conversation, seq),
         sender: "ann".into(),
         slot: Some(SenderSlotOf { device: 7, slot: (seq % 128) as u8, client_msg_id: id(seq) }),
+        kind: EntryKind::Shown,
     };
     Append {
         key: key(conversation),
@@ -49,6 +50,7 @@ pub fn append(conversation: usize, epoch: u64, tip: u64, count: u64) -> Append {
         at_ms: (tip + count) as i64,
         entries: (tip + 1..=tip + count).map(entry).collect(),
         members: vec![MemberRow::join("ann", Role::Member, tip + 1)],
+        active: ["ann".into()].into(),
         info: (tip == 0).then(|| ConversationInfo { kind: 0, title: conversation.to_string() }),
     }
 }

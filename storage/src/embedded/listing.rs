@@ -1,0 +1,208 @@
+//! Which of a user's conversations have changed.
+//!
+//! Every conversation of a user has a row in `Active` whose key begins with the version (the commit's number) of the
+//! latest entry, and one in `Moved` with the version at which the user's read cursor rose last. A change moves the
+//! row, so what changed after a version is what lies behind it, however many conversations there are.
+//!
+//! An append moves the row of every member. Where that would be many, the conversation is *wide*, for ever: its
+//! members have a row in `Wide` instead, no append touches those, and whoever lists looks at the head of each.
+
+use std::collections::HashSet;
+use std::ops::Bound;
+
+use fjall::{Readable, UserValue};
+use xxhash_rust::xxh3::xxh3_64;
+
+use super::engine::{Change, Engine, broken};
+use super::group::Group;
+use super::keys::{self, Table};
+use super::rows::{Commit, Head, Row};
+use super::view::View;
+use crate::directory::{Listed, Listing, Membership, Place};
+use crate::error::StoreError;
+use crate::key::ConversationKey;
+use crate::log::Append;
+use crate::member::MemberRow;
+
+/// Members above which a conversation is wide. An append writes and removes at most so many small rows; a list
+/// costs a read for each wide conversation of the user.
+pub(super) const MAX_LISTED_MEMBERS: usize = 32;
+
+type Found<T> = Result<T, StoreError>;
+
+impl Group<'_> {
+    /// What an append changes in the lists of the members. `before` and `after` are the log's heads.
+    pub(super) fn listing_of(&self, append: &Append, before: &Head, after: &Head) -> Found<Vec<Change>> {
+        let mut rows = Vec::new();
+        if !before.wide {
+            for user in append.active.iter() {
+                rows.push(unlist(&append.key, user, before.version)?);
+                rows.push(list(&append.key, user, after)?);
+            }
+        }
+        for member in &append.members {
+            rows.extend(self.joined_or_left(append, member, before, after)?);
+        }
+        Ok(rows)
+    }
+
+    /// Who has left keeps a row where the leaving stands; the membership says where that is.
+    fn joined_or_left(
+        &self,
+        append: &Append,
+        member: &MemberRow,
+        before: &Head,
+        after: &Head,
+    ) -> Found<Vec<Change>> {
+        let (key, user) = (&append.key, member.user.as_str());
+        let membership = keys::membership(key, user)?;
+        let mut rows = Vec::new();
+        if member.is_active() {
+            if let Some(left) = self.row_if_any::<u64>(&membership)? {
+                rows.push(unlist(key, user, left)?);
+            }
+            rows.push((membership, Some(UserValue::empty())));
+            rows.push(list(key, user, after)?);
+        } else {
+            rows.push(if before.wide {
+                (keys::wide(key, user)?, None)
+            } else {
+                unlist(key, user, before.version)?
+            });
+            rows.push((membership, Some(after.version.encode().into())));
+            rows.push(list(key, user, &Head { wide: false, ..*after })?);
+        }
+        Ok(rows)
+    }
+
+    /// What a risen read cursor changes.
+    pub(super) fn moved(&self, key: &ConversationKey, user: &str, before: u64) -> Found<[Change; 2]> {
+        let list = keys::list(Table::Moved, &key.tenant, user)?;
+        let row = |version| keys::place(&list, version, &key.conversation);
+        Ok([(row(before)?, None), (row(self.version)?, Some(UserValue::empty()))])
+    }
+}
+
+fn unlist(key: &ConversationKey, user: &str, version: u64) -> Found<Change> {
+    let list = keys::list(Table::Active, &key.tenant, user)?;
+    Ok((keys::place(&list, version, &key.conversation)?, None))
+}
+
+fn list(key: &ConversationKey, user: &str, head: &Head) -> Found<Change> {
+    let row = if head.wide {
+        keys::wide(key, user)?
+    } else {
+        let list = keys::list(Table::Active, &key.tenant, user)?;
+        keys::place(&list, head.version, &key.conversation)?
+    };
+    Ok((row, Some(UserValue::empty())))
+}
+
+/// Rows that a store of format 1 lacks: all of its conversations stand at version 0, as its heads do.
+pub(super) fn begin(engine: &Engine) -> Found<Vec<Change>> {
+    let mut rows = Vec::new();
+    if engine.get(&keys::listed())?.is_some() {
+        return Ok(rows);
+    }
+    let prefix = [Table::Membership as u8];
+    for row in engine.snapshot().prefix(engine.keyspace(&prefix), prefix) {
+        let key = row.key().map_err(broken)?;
+        let (tenant, user, conversation) = keys::names_of(&key)
+            .ok_or_else(|| StoreError::Corrupt(format!("the key {}", key.escape_ascii())))?;
+        let list = keys::list(Table::Active, tenant, user)?;
+        rows.push((keys::place(&list, 0, conversation)?, Some(UserValue::empty())));
+    }
+    rows.push((keys::listed(), Some(UserValue::empty())));
+    Ok(rows)
+}
+
+impl View {
+    pub(super) fn listed(&self, tenant: &str, user: &str, listing: Listing, limit: usize) -> Found<Listed> {
+        let commit: Option<Commit> = self.row(&keys::commit())?;
+        let (version, store) = commit.map_or((0, 0), |commit| (commit.number, xxh3_64(&commit.store)));
+        let (mut places, latest) = match listing {
+            Listing::Latest { before } => (self.latest(tenant, user, before, limit)?, true),
+            Listing::Changed { after } if after.version > version + 1 => (
+                self.changed(tenant, user, &Place { version: 0, conversation: String::new() }, limit)?,
+                false,
+            ),
+            Listing::Changed { after } => (self.changed(tenant, user, &after, limit)?, false),
+        };
+        let more = places.len() > limit;
+        places.truncate(limit);
+        let next = if more { places.last().cloned() } else { None };
+        let mut seen = HashSet::new();
+        let mut rows = Vec::with_capacity(places.len());
+        for place in places {
+            let key = ConversationKey::new(tenant, place.conversation.as_str());
+            if !seen.insert(place.conversation.clone()) {
+                continue;
+            }
+            if let Some((membership, head)) = self.membership_and_head(&key, user)?
+                && !(latest && is_outdated(&membership, &head, &place))
+            {
+                rows.push((place, membership));
+            }
+        }
+        Ok(Listed { rows, next, version, store })
+    }
+
+    /// One more than `limit`, latest first.
+    fn latest(&self, tenant: &str, user: &str, before: Option<Place>, limit: usize) -> Found<Vec<Place>> {
+        let list = keys::list(Table::Active, tenant, user)?;
+        let end = match &before {
+            Some(before) => keys::place(&list, before.version, &before.conversation)?,
+            None => keys::end(&list),
+        };
+        let bounds = (Bound::Included(list.clone()), Bound::Excluded(end));
+        let rows = self.bounded(&list, bounds).rev().take(limit + 1);
+        let mut places = rows.map(|row| place(&row?, &list)).collect::<Found<Vec<_>>>()?;
+        places.extend(self.wide(tenant, user, |place| before.as_ref().is_none_or(|before| place < before))?);
+        places.sort_unstable_by(|a, b| b.cmp(a));
+        places.truncate(limit + 1);
+        Ok(places)
+    }
+
+    /// One more than `limit`, in the order of the changes.
+    fn changed(&self, tenant: &str, user: &str, after: &Place, limit: usize) -> Found<Vec<Place>> {
+        let mut places = self.wide(tenant, user, |place| place > after)?;
+        for table in [Table::Active, Table::Moved] {
+            let list = keys::list(table, tenant, user)?;
+            let start = keys::place(&list, after.version, &after.conversation)?;
+            let bounds = (Bound::Excluded(start), Bound::Excluded(keys::end(&list)));
+            let rows = self.bounded(&list, bounds).take(limit + 1);
+            places.extend(rows.map(|row| place(&row?, &list)).collect::<Found<Vec<_>>>()?);
+        }
+        places.sort_unstable();
+        places.truncate(limit + 1);
+        Ok(places)
+    }
+
+    /// The user's wide conversations whose latest entry stands where it is wanted.
+    fn wide(&self, tenant: &str, user: &str, is_wanted: impl Fn(&Place) -> bool) -> Found<Vec<Place>> {
+        let list = keys::list(Table::Wide, tenant, user)?;
+        let mut places = Vec::new();
+        for row in self.bounded(&list, (Bound::Included(list.clone()), Bound::Excluded(keys::end(&list)))) {
+            let row = row?;
+            let conversation = keys::last_text(&row, &list).ok_or_else(|| broken_key(&row))?.to_owned();
+            let head = self.head(&ConversationKey::new(tenant, conversation.as_str()))?;
+            places.push(Place { version: head.version, conversation });
+        }
+        places.retain(is_wanted);
+        Ok(places)
+    }
+}
+
+/// Whether a row was left behind where somebody joined again.
+fn is_outdated(membership: &Membership, head: &Head, place: &Place) -> bool {
+    membership.member.is_active() && head.version != place.version
+}
+
+fn place(row: &[u8], list: &[u8]) -> Found<Place> {
+    let (version, conversation) = keys::placed(row, list).ok_or_else(|| broken_key(row))?;
+    Ok(Place { version, conversation: conversation.to_owned() })
+}
+
+fn broken_key(key: &[u8]) -> StoreError {
+    StoreError::Corrupt(format!("the key {}", key.escape_ascii()))
+}

@@ -1,0 +1,158 @@
+//! Senders and readers in one conversation, whose history is checked.
+
+use std::net::SocketAddr;
+use std::time::{Duration, Instant};
+
+use client::{Client, Event as Happened, From};
+use futures::StreamExt;
+use tokio::sync::watch;
+use tokio::task::JoinSet;
+
+use crate::report::acked;
+use crate::support::device::{Recorder, Sender, entry, shown};
+use crate::support::history::{Event, History};
+use crate::support::process::Gateway;
+use crate::support::raw::Raw;
+
+/// Devices that send, and how many messages of theirs may be unanswered.
+const SENDERS: [(&str, &str, usize); 3] = [("alice", "phone", 1), ("bob", "phone", 4), ("carol", "laptop", 16)];
+const READERS: [&str; 2] = ["bob", "carol"];
+/// Time everybody gets to come to rest after the fault.
+const REST: Duration = Duration::from_secs(180);
+
+/// A running load.
+pub struct Load {
+    pub recorder: Recorder,
+    pub room: String,
+    tip: watch::Sender<u64>,
+    progress: Vec<watch::Receiver<Progress>>,
+    senders: JoinSet<()>,
+    readers: JoinSet<()>,
+}
+
+/// How far a reader is.
+#[derive(Clone, Copy)]
+struct Progress {
+    connected: Instant,
+    seen: u64,
+}
+
+impl Load {
+    /// Begins to send so many messages from each sender, through `address`.
+    pub async fn start(gateway: &Gateway, address: SocketAddr, messages_each: usize) -> Load {
+        let (recorder, room) = room(gateway).await;
+        let (tip, known_tip) = watch::channel(0);
+        let mut load = Load {
+            recorder,
+            room,
+            tip,
+            progress: Vec::new(),
+            senders: JoinSet::new(),
+            readers: JoinSet::new(),
+        };
+        for user in READERS {
+            let builder = Client::builder(format!("tcp://{address}")).token(gateway.token(user));
+            let client = builder.installation("reader").connect().await.unwrap();
+            let (sender, progress) = watch::channel(Progress { connected: Instant::now(), seen: 0 });
+            load.progress.push(progress);
+            let reader = read(load.recorder.clone(), client, load.room.clone(), known_tip.clone(), sender);
+            load.readers.spawn(reader);
+        }
+        for (user, installation, pipelined) in SENDERS {
+            let sender = Sender::new(&load.recorder, gateway, user, installation, &load.room).through(address);
+            load.senders.spawn(sender.run(messages_each, pipelined));
+        }
+        load
+    }
+
+    /// Messages all senders send together.
+    pub fn total(messages_each: usize) -> u64 {
+        (SENDERS.len() * messages_each) as u64
+    }
+
+    /// The highest seq acknowledged so far.
+    pub fn acked_tip(&self) -> u64 {
+        self.recorder.with(|history| acked(history).max().unwrap_or_default())
+    }
+
+    /// For each reader the time between its first connection after `fault` and having seen everything up to `tip`.
+    pub async fn gaps(&mut self, fault: Instant, tip: u64) -> Vec<Duration> {
+        let mut gaps = Vec::new();
+        for progress in &mut self.progress {
+            let gap = async {
+                let back = progress.wait_for(|progress| progress.connected > fault).await.unwrap().connected;
+                progress.wait_for(|progress| progress.seen >= tip).await.unwrap();
+                back.elapsed()
+            };
+            gaps.extend(tokio::time::timeout(REST, gap).await);
+        }
+        gaps
+    }
+
+    /// Waits until everything is sent and seen; the history with the log at its end.
+    pub async fn finish(mut self, gateway: &Gateway) -> History {
+        let all_sent = async { while self.senders.join_next().await.is_some_and(|ended| ended.is_ok()) {} };
+        let sent = tokio::time::timeout(REST, all_sent).await;
+        // What is not sent by now stays unknown in the history; a round whose senders are stuck is reported.
+        assert!(sent.is_ok(), "the senders are stuck");
+        let tip = record_log(&self.recorder, gateway, &self.room).await;
+        self.tip.send_replace(tip);
+        let all_seen = async { while self.readers.join_next().await.is_some_and(|ended| ended.is_ok()) {} };
+        assert!(tokio::time::timeout(REST, all_seen).await.is_ok(), "the readers did not see everything");
+        self.recorder.history()
+    }
+}
+
+/// A conversation of alice, bob and carol, and a recorder that knows of it.
+pub async fn room(gateway: &Gateway) -> (Recorder, String) {
+    let recorder = Recorder::new();
+    let (mut owner, _) = Raw::login(gateway, "alice", "owner").await;
+    let room = owner.create(&["bob", "carol"]).await;
+    for user in ["alice", "bob", "carol"] {
+        let entitled =
+            Event::Entitled { conversation: room.clone(), user: user.into(), from: 1, to: u64::MAX };
+        recorder.with(|history| history.push(entitled));
+    }
+    (recorder, room)
+}
+
+/// Reads the whole log into the history; its tip.
+pub async fn record_log(recorder: &Recorder, gateway: &Gateway, room: &str) -> u64 {
+    let (mut reader, _) = Raw::login(gateway, "alice", "auditor").await;
+    let log: Vec<_> = reader.sync_all(room, 1).await.iter().map(entry).collect();
+    let tip = log.last().map_or(0, |entry| entry.seq);
+    recorder.with(|history| history.push(Event::Final { conversation: room.into(), entries: log }));
+    tip
+}
+
+/// Reads with the SDK and records, until the last seq has been seen.
+async fn read(
+    recorder: Recorder,
+    client: Client,
+    room: String,
+    mut last: watch::Receiver<u64>,
+    progress: watch::Sender<Progress>,
+) {
+    let (device, user) = (client.device_id(), client.user().to_owned());
+    recorder.with(|h| h.push(Event::Follows { device, user, conversation: room.clone(), from: 1 }));
+    let mut events = client.events();
+    let mut messages = client.conversation(&room).messages(From::Start);
+    loop {
+        let (end, seen) = (*last.borrow_and_update(), progress.borrow().seen);
+        if end != 0 && seen >= end {
+            return recorder.with(|h| h.push(Event::CaughtUp { device, conversation: room.clone() }));
+        }
+        tokio::select! {
+            Ok(()) = last.changed() => {}
+            Some(event) = events.next() => if matches!(event, Happened::Connected { .. }) {
+                progress.send_modify(|progress| progress.connected = Instant::now());
+            },
+            message = messages.next() => {
+                let message = message.unwrap_or_else(|| panic!("the stream ended: {:?}", messages.ended_because()));
+                let entry = shown(&message);
+                recorder.with(|h| h.push(Event::Saw { device, conversation: room.clone(), entry }));
+                progress.send_modify(|progress| progress.seen = message.seq);
+            }
+        }
+    }
+}

@@ -1,0 +1,213 @@
+//! What the simulated store holds on stable storage. Everything here has been fsynced.
+
+use std::collections::BTreeMap;
+
+use bytes::Bytes;
+use idgen::DeviceId;
+use protocol::v1::ConversationInfo;
+use storage::ConversationKey;
+use storage::directory::{DeviceKey, Membership, UserInfo};
+use storage::log::{Append, AppendOutcome, BatchId, Opened, ReadRange, SenderSlot, StoredEntry};
+use storage::member::{Cursors, MemberRow};
+
+use crate::mutant::Mutant;
+
+/// The store's tables.
+#[derive(Clone, Default)]
+pub struct Data {
+    pub logs: BTreeMap<ConversationKey, LogState>,
+    pub cursors: BTreeMap<(ConversationKey, String), Cursors>,
+    devices: BTreeMap<(String, String, u8, String), DeviceId>,
+    users: BTreeMap<(String, String), UserInfo>,
+    pub mutant: Option<Mutant>,
+    /// Set while something is read on a lagging copy: entries that it does not show.
+    lag: u64,
+    /// Appends that are on their way; only a planted bug looks at them.
+    pub unsynced: Vec<Append>,
+    /// Conversations and tips that were committed since the world last looked.
+    pub committed: Vec<(ConversationKey, u64)>,
+}
+
+/// One log.
+#[derive(Clone, Default)]
+pub struct LogState {
+    epoch: u64,
+    pub entries: Vec<Bytes>,
+    last_batch: BatchId,
+    info: Option<ConversationInfo>,
+    pub members: BTreeMap<String, MemberRow>,
+    senders: BTreeMap<(u64, u8), SenderSlot>,
+    tip_at_ms: i64,
+}
+
+impl LogState {
+    pub fn tip(&self) -> u64 {
+        self.entries.len() as u64
+    }
+}
+
+impl Data {
+    pub fn open(&mut self, key: &ConversationKey) -> Opened {
+        let mut ahead = None;
+        if !self.unsynced.is_empty() {
+            let (mut copy, unsynced) = (self.clone(), std::mem::take(&mut self.unsynced));
+            unsynced.iter().filter(|append| append.key == *key).for_each(|append| drop(copy.append(append)));
+            ahead = copy.logs.remove(&self.key(key));
+        }
+        let log = self.logs.entry(self.key(key)).or_default();
+        log.epoch += 1;
+        let epoch = log.epoch;
+        let log = ahead.as_ref().unwrap_or(log);
+        Opened {
+            epoch,
+            tip: log.tip(),
+            last_batch: log.last_batch,
+            info: log.info.clone(),
+            members: log.members.values().cloned().collect(),
+        }
+    }
+
+    pub fn append(&mut self, append: &Append) -> AppendOutcome {
+        let key = self.key(&append.key);
+        let log = self.logs.entry(key.clone()).or_default();
+        if self.mutant == Some(Mutant::PlainWrites) {
+            log.entries.truncate(append.expected_tip as usize);
+        } else if (log.tip(), log.epoch) != (append.expected_tip, append.epoch) {
+            return AppendOutcome::Conflict { tip: log.tip(), epoch: log.epoch };
+        }
+        for entry in &append.entries {
+            log.entries.push(entry.payload.clone());
+            let seq = log.tip();
+            if let Some(of) = entry.slot {
+                let slot = SenderSlot { slot: of.slot, client_msg_id: of.client_msg_id, seq };
+                log.senders.insert((of.device, of.slot), slot);
+            }
+            if !entry.sender.is_empty() {
+                let cursors = self.cursors.entry((key.clone(), entry.sender.clone())).or_default();
+                cursors.sent = cursors.sent.max(seq);
+            }
+        }
+        for row in &append.members {
+            log.members.insert(row.user.clone(), row.clone());
+        }
+        log.info = append.info.clone().or(log.info.take());
+        (log.last_batch, log.tip_at_ms) = (append.batch, append.at_ms);
+        self.committed.push((append.key.clone(), log.tip()));
+        AppendOutcome::Applied
+    }
+
+    pub fn sender(&self, key: &ConversationKey, device: u64) -> Vec<SenderSlot> {
+        if self.mutant == Some(Mutant::NoDedupe) {
+            return Vec::new();
+        }
+        let log = self.logs.get(&self.key(key));
+        let slots = log.into_iter().flat_map(|log| log.senders.range((device, 0)..=(device, u8::MAX)));
+        slots.map(|(_, slot)| *slot).collect()
+    }
+
+    pub fn read(&self, key: &ConversationKey, range: ReadRange) -> Vec<StoredEntry> {
+        let Some(log) = self.logs.get(&self.key(key)) else { return Vec::new() };
+        let last = range.last.min(log.tip());
+        let mut seqs: Vec<u64> = (range.first.max(1)..=last).collect();
+        if range.backwards {
+            seqs.reverse();
+        }
+        let (mut bytes, mut read) = (0, Vec::new());
+        for seq in seqs.into_iter().take(range.max_entries.max(1)) {
+            let payload = log.entries[seq as usize - 1].clone();
+            bytes += payload.len();
+            if bytes > range.max_bytes && !read.is_empty() {
+                break;
+            }
+            read.push(StoredEntry { seq, payload });
+        }
+        if range.backwards {
+            read.reverse();
+        }
+        read
+    }
+
+    pub fn tip(&self, key: &ConversationKey) -> u64 {
+        self.logs.get(&self.key(key)).map_or(0, |log| log.tip())
+    }
+
+    pub fn device(&mut self, key: &DeviceKey, candidate: Option<DeviceId>) -> Option<DeviceId> {
+        let named = (key.tenant.clone(), key.user.clone(), key.device_type, key.installation.clone());
+        match (self.devices.get(&named), candidate) {
+            (Some(id), _) => Some(*id),
+            (None, Some(candidate)) => {
+                self.devices.insert(named, candidate);
+                Some(candidate)
+            }
+            (None, None) => None,
+        }
+    }
+
+    pub fn last_device(&self) -> Option<DeviceId> {
+        self.devices.values().copied().max_by_key(|id| id.as_u64())
+    }
+
+    pub fn put_user(&mut self, tenant: String, user: String, info: UserInfo) {
+        self.users.insert((tenant, user), info);
+    }
+
+    pub fn users(&self, tenant: &str, users: &[String]) -> Vec<Option<UserInfo>> {
+        users.iter().map(|user| self.users.get(&(tenant.to_owned(), user.clone())).cloned()).collect()
+    }
+
+    pub fn memberships(&self, tenant: &str, user: &str) -> Vec<Membership> {
+        let of_tenant = self.logs.iter().filter(|(key, _)| *key.tenant == *tenant || key.tenant.is_empty());
+        let mut all: Vec<Membership> =
+            of_tenant.filter_map(|(key, log)| self.membership(key, log, user)).collect();
+        all.sort_by_key(|membership| std::cmp::Reverse(membership.tip_at_ms));
+        all
+    }
+
+    pub fn member(&self, key: &ConversationKey, user: &str) -> Option<Membership> {
+        let key = self.key(key);
+        self.membership(&key, self.logs.get(&key)?, user)
+    }
+
+    pub fn members(&self, key: &ConversationKey, after: &str, limit: usize) -> Vec<MemberRow> {
+        let log = self.logs.get(&self.key(key));
+        let rows = log.into_iter().flat_map(|log| log.members.values());
+        rows.filter(|row| row.is_active() && row.user.as_str() > after).take(limit).cloned().collect()
+    }
+
+    pub fn cursors_of(&self, key: &ConversationKey, user: &str) -> Cursors {
+        self.cursors.get(&(self.key(key), user.to_owned())).copied().unwrap_or_default()
+    }
+
+    pub fn raise(&mut self, key: &ConversationKey, user: &str, to: Cursors) -> Cursors {
+        let key = self.key(key);
+        let cursors = self.cursors.entry((key, user.to_owned())).or_default();
+        *cursors = match self.mutant {
+            Some(Mutant::CursorsFall) => Cursors { sent: cursors.sent, ..to },
+            _ => cursors.max(to),
+        };
+        *cursors
+    }
+
+    /// Has the next reads come from a copy that lags by so many entries.
+    pub fn set_lag(&mut self, lag: u64) {
+        self.lag = lag;
+    }
+
+    fn membership(&self, key: &ConversationKey, log: &LogState, user: &str) -> Option<Membership> {
+        Some(Membership {
+            conversation: key.conversation.to_string(),
+            info: log.info.clone()?,
+            member: log.members.get(user)?.clone(),
+            cursors: self.cursors_of(key, user),
+            tip: log.tip().saturating_sub(self.lag),
+            tip_at_ms: log.tip_at_ms,
+        })
+    }
+
+    fn key(&self, key: &ConversationKey) -> ConversationKey {
+        match self.mutant {
+            Some(Mutant::TenantIgnored) => ConversationKey::new("", key.conversation.clone()),
+            _ => key.clone(),
+        }
+    }
+}

@@ -1,0 +1,173 @@
+//! One gateway process: the real channel node and the real connectors, on a runtime whose clock the world moves.
+//!
+//! Nothing runs by itself: the runtime has one thread, the world's, and its clock stands still until the world
+//! says how far it may go.
+
+use std::net::{Ipv4Addr, SocketAddr};
+use std::sync::Arc;
+use std::sync::atomic::{AtomicI64, Ordering};
+use std::time::Duration;
+
+use channel::config::ChannelConfig;
+use channel::node::ChannelNode;
+use cluster::FixedMembership;
+use connector::auth::{AuthConfig, Key, Verifier};
+use connector::{Connector, ConnectorConfig};
+use idgen::{Clock, NodeId, NodeType, WorkerNumber};
+use parking_lot::Mutex;
+use tokio::runtime::Runtime;
+use tokio::time::Instant;
+
+use crate::hub::{Hub, Out};
+use crate::jobs::SimStore;
+use crate::links::{DownTap, Tap, UpTap};
+use crate::mutant::Mutant;
+use crate::socket::{Pipe, Socket};
+
+/// Where the wall clock stands when a run begins, milliseconds since 1970.
+pub const EPOCH_MS: i64 = 1_800_000_000_000;
+/// Issuer, audience and key id of every token.
+pub const PARTY: &str = "sim";
+/// What signs them.
+const SECRET: &[u8] = b"a secret of thirty-two bytes, no less";
+
+pub fn signing_key() -> Key {
+    Key::hs256(PARTY, SECRET).unwrap()
+}
+
+/// What a gateway is made with.
+#[derive(Clone)]
+pub struct Setup {
+    pub connectors: u16,
+    pub outbox_bytes: usize,
+    pub mutant: Option<Mutant>,
+    /// How far the machine's wall clock is off, milliseconds.
+    pub clock_off: Arc<AtomicI64>,
+}
+
+/// A process.
+pub struct Gateway {
+    pub hub: Arc<Hub>,
+    pub parts: Arc<Mutex<Option<Parts>>>,
+    /// `None` once the process is dead.
+    runtime: Option<Runtime>,
+    base: Instant,
+    started_ms: u64,
+    /// The process does not get the processor.
+    pub frozen: bool,
+}
+
+/// What runs in it.
+pub struct Parts {
+    pub node: Arc<ChannelNode>,
+    pub connectors: Vec<Arc<Connector>>,
+}
+
+/// The machine's wall clock: virtual time, and what it is off.
+struct WallClock {
+    base: Instant,
+    started_ms: u64,
+    off: Arc<AtomicI64>,
+}
+
+impl Clock for WallClock {
+    fn unix_millis(&self) -> i64 {
+        let passed = self.started_ms as i64 + self.base.elapsed().as_millis() as i64;
+        EPOCH_MS + passed + self.off.load(Ordering::Relaxed)
+    }
+}
+
+impl Gateway {
+    /// Starts a process; it says when it is up.
+    pub fn start(id: usize, now_ms: u64, setup: &Setup) -> Gateway {
+        let mut builder = tokio::runtime::Builder::new_current_thread();
+        let runtime = builder.enable_time().start_paused(true).build().unwrap();
+        let base = runtime.block_on(async { Instant::now() });
+        let (hub, parts) = (Hub::new(), Arc::new(Mutex::new(None)));
+        let clock = Arc::new(WallClock { base, started_ms: now_ms, off: setup.clock_off.clone() });
+        let (out, slot, setup) = (hub.clone(), parts.clone(), setup.clone());
+        runtime.spawn(async move {
+            match boot(&setup, out.clone(), clock).await {
+                Some(parts) => {
+                    *slot.lock() = Some(parts);
+                    out.put(Out::Booted(id));
+                }
+                None => out.put(Out::BootFailed(id)),
+            }
+        });
+        Gateway { hub, parts, runtime: Some(runtime), base, started_ms: now_ms, frozen: false }
+    }
+
+    /// Runs until something comes out, or until `limit_ms`; says what time it is then.
+    pub fn step(&self, limit_ms: u64) -> u64 {
+        let Some(runtime) = self.runtime.as_ref().filter(|_| !self.frozen) else { return limit_ms };
+        let until = self.base + Duration::from_millis(limit_ms.saturating_sub(self.started_ms));
+        let passed = runtime.block_on(async {
+            tokio::select! {
+                biased;
+                () = self.hub.notify.notified() => {}
+                () = tokio::time::sleep_until(until) => {}
+            }
+            self.base.elapsed()
+        });
+        (self.started_ms + passed.as_millis() as u64).min(limit_ms)
+    }
+
+    /// A device's connection arrives at one of the connectors.
+    pub fn accept(&self, conn: usize, at: usize, pipe: Arc<Mutex<Pipe>>) -> bool {
+        let (Some(runtime), Some(parts)) = (&self.runtime, &*self.parts.lock()) else { return false };
+        let _inside = runtime.enter();
+        let [_, a, b, c] = (conn as u32).to_be_bytes();
+        let remote = SocketAddr::from((Ipv4Addr::new(10, a, b, c), 1));
+        let connector = &parts.connectors[at % parts.connectors.len()];
+        connector.serve_stream(Socket { conn, pipe, hub: self.hub.clone() }, remote);
+        true
+    }
+
+    pub fn is_up(&self) -> bool {
+        self.runtime.is_some() && self.parts.lock().is_some()
+    }
+
+    pub fn is_dead(&self) -> bool {
+        self.runtime.is_none()
+    }
+
+    /// kill -9.
+    pub fn kill(&mut self) {
+        self.hub.kill();
+        let parts = self.parts.lock().take();
+        if let Some(runtime) = self.runtime.take() {
+            let inside = runtime.enter();
+            drop(parts);
+            drop(inside);
+            drop(runtime);
+        }
+    }
+}
+
+async fn boot(setup: &Setup, hub: Arc<Hub>, clock: Arc<WallClock>) -> Option<Parts> {
+    let store = Arc::new(SimStore { hub: hub.clone() });
+    let channel_id = node_id(NodeType::Channel, 0);
+    let mut config = ChannelConfig::new(channel_id, WorkerNumber::new(1).ok()?);
+    config.slot_tasks = 2;
+    let node = ChannelNode::start(config, store, clock.clone()).await.ok()?;
+    let tap = Arc::new(Tap::new(hub, setup.mutant));
+    let mut connectors = Vec::new();
+    for number in 0..setup.connectors {
+        let id = node_id(NodeType::Connector, number);
+        let mut config = ConnectorConfig::new(id);
+        config.outbox_bytes = setup.outbox_bytes;
+        let keys = vec![signing_key()];
+        let auth = AuthConfig { issuer: PARTY.into(), audience: PARTY.into(), keys };
+        let membership = Arc::new(FixedMembership::single(id, channel_id));
+        let connector = Connector::new(config, Verifier::new(auth).ok()?, clock.clone(), membership);
+        let up = node.connect(Arc::new(DownTap { tap: tap.clone(), inner: connector.link() }));
+        connector.add_channel(Arc::new(UpTap { tap: tap.clone(), inner: up, from: id }));
+        connectors.push(connector);
+    }
+    Some(Parts { node, connectors })
+}
+
+fn node_id(kind: NodeType, number: u16) -> NodeId {
+    NodeId::new(kind, WorkerNumber::new(number).unwrap(), Ipv4Addr::LOCALHOST, 1).unwrap()
+}

@@ -1,0 +1,63 @@
+//! What a gateway does to the world around it, in order: the only way out of its runtime.
+
+use std::sync::Arc;
+
+use parking_lot::Mutex;
+use tokio::sync::Notify;
+
+use crate::jobs::Job;
+
+/// One thing that a gateway did.
+pub enum Out {
+    Job(Job),
+    /// Bytes stand in the socket's send buffer.
+    Wrote(usize),
+    /// The socket was shut down for writing.
+    Shut(usize),
+    /// The socket was dropped.
+    Closed(usize),
+    /// A login: which connection has which epoch of which device.
+    Admitted { conn: usize, device: u64, epoch: u64 },
+    /// The gateway is up.
+    Booted(usize),
+    /// The gateway could not start.
+    BootFailed(usize),
+}
+
+/// Collects what one gateway did, and wakes the world.
+#[derive(Default)]
+pub struct Hub {
+    state: Mutex<State>,
+    pub notify: Notify,
+}
+
+#[derive(Default)]
+struct State {
+    out: Vec<Out>,
+    dead: bool,
+}
+
+impl Hub {
+    pub fn new() -> Arc<Hub> {
+        Arc::default()
+    }
+
+    pub fn put(&self, out: Out) {
+        let mut state = self.state.lock();
+        if !state.dead {
+            state.out.push(out);
+            self.notify.notify_one();
+        }
+    }
+
+    pub fn take(&self) -> Vec<Out> {
+        std::mem::take(&mut self.state.lock().out)
+    }
+
+    /// Nothing comes out of a dead process.
+    pub fn kill(&self) {
+        let mut state = self.state.lock();
+        state.dead = true;
+        state.out.clear();
+    }
+}

@@ -1,0 +1,173 @@
+//! The links between connector and channel node: straight calls, watched, and the place of some planted bugs.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::net::{IpAddr, SocketAddr};
+use std::sync::Arc;
+
+use cluster::{ChannelLink, ConnectorLink, LinkError};
+use idgen::NodeId;
+use parking_lot::Mutex;
+use protocol::Proto as _;
+use protocol::code::Code;
+use protocol::node::v1::attached::Outcome;
+use protocol::node::v1::to_channel::Body as Up;
+use protocol::node::v1::to_connector::Body as Down;
+use protocol::node::v1::{Push, Target, ToChannel, ToConnector};
+use protocol::v1::client_frame::Body as Asked;
+use protocol::v1::{Message, ServerFrame, server_frame};
+
+use crate::hub::{Hub, Out};
+use crate::mutant::Mutant;
+
+/// What the links of one gateway share.
+pub struct Tap {
+    hub: Arc<Hub>,
+    mutant: Option<Mutant>,
+    state: Mutex<State>,
+}
+
+#[derive(Default)]
+struct State {
+    /// Login under way → connection, tenant and user.
+    logins: BTreeMap<(NodeId, u64), (usize, String, String)>,
+    /// Device → its latest epoch, connector, tenant and user.
+    devices: BTreeMap<u64, (u64, NodeId, String, String)>,
+    /// Conversation → users who left it.
+    leavers: BTreeMap<String, BTreeSet<String>>,
+    pushes: u64,
+}
+
+impl Tap {
+    pub fn new(hub: Arc<Hub>, mutant: Option<Mutant>) -> Tap {
+        Tap { hub, mutant, state: Mutex::default() }
+    }
+}
+
+/// From a connector to the channel node.
+pub struct UpTap {
+    pub tap: Arc<Tap>,
+    pub inner: Arc<dyn ChannelLink>,
+    pub from: NodeId,
+}
+
+impl ChannelLink for UpTap {
+    fn node(&self) -> NodeId {
+        self.inner.node()
+    }
+
+    fn send(&self, mut message: ToChannel) -> Result<(), LinkError> {
+        match &mut message.body {
+            Some(Up::Attach(attach)) => {
+                let who = attach.identity.clone().unwrap_or_default();
+                let login = (conn_of(&attach.remote), who.tenant, who.user);
+                self.tap.state.lock().logins.insert((self.from, attach.attach_id), login);
+            }
+            Some(Up::Detach(detach)) if self.tap.mutant == Some(Mutant::UnconditionalDetach) => {
+                if let Some((epoch, ..)) = self.tap.state.lock().devices.get(&detach.device_id) {
+                    detach.epoch = *epoch;
+                }
+            }
+            Some(Up::Request(request)) if self.tap.mutant == Some(Mutant::AfterIgnored) => {
+                if let Some(Asked::Send(send)) = request.frame.as_mut().and_then(|frame| frame.body.as_mut())
+                {
+                    send.after = Default::default();
+                }
+            }
+            _ => {}
+        }
+        self.inner.send(message)
+    }
+}
+
+/// From the channel node to a connector.
+pub struct DownTap {
+    pub tap: Arc<Tap>,
+    pub inner: Arc<dyn ConnectorLink>,
+}
+
+impl ConnectorLink for DownTap {
+    fn node(&self) -> NodeId {
+        self.inner.node()
+    }
+
+    fn deliver(&self, mut message: ToConnector) {
+        match &mut message.body {
+            Some(Down::Attached(attached)) => self.attached(attached.attach_id, attached.outcome.as_ref()),
+            Some(Down::Push(push)) if self.is_lost(push) => return,
+            Some(Down::Push(push)) if self.tap.mutant == Some(Mutant::LeaverPushed) => {
+                self.push_to_leavers(push);
+            }
+            Some(Down::Kick(kick)) if self.tap.mutant == Some(Mutant::KickLost) => {
+                if kick.code == Code::SUPERSEDED.number() {
+                    return;
+                }
+            }
+            Some(Down::Reply(reply)) if self.tap.mutant == Some(Mutant::SyncClipped) => {
+                reply.frame = clipped(&reply.frame);
+            }
+            _ => {}
+        }
+        self.inner.deliver(message);
+    }
+}
+
+impl DownTap {
+    fn attached(&self, attach_id: u64, outcome: Option<&Outcome>) {
+        let mut state = self.tap.state.lock();
+        let Some((conn, tenant, user)) = state.logins.remove(&(self.node(), attach_id)) else { return };
+        if let Some(Outcome::Admitted(admitted)) = outcome {
+            let (device, epoch) = (admitted.device_id, admitted.epoch);
+            state.devices.insert(device, (epoch, self.node(), tenant, user));
+            self.tap.hub.put(Out::Admitted { conn, device, epoch });
+        }
+    }
+
+    fn is_lost(&self, push: &Push) -> bool {
+        if self.tap.mutant != Some(Mutant::PushLost) || push.seq == 0 {
+            return false;
+        }
+        let mut state = self.tap.state.lock();
+        state.pushes += 1;
+        state.pushes.is_multiple_of(7)
+    }
+
+    fn push_to_leavers(&self, push: &mut Push) {
+        let mut state = self.tap.state.lock();
+        let Ok(ServerFrame { body: Some(server_frame::Body::Message(message)), .. }) =
+            ServerFrame::decode(push.frame.clone())
+        else {
+            return;
+        };
+        let State { devices, leavers, .. } = &mut *state;
+        let gone = leavers.entry(push.conversation.clone()).or_default();
+        for (device, (epoch, connector, _, user)) in devices.iter() {
+            let there = push.targets.iter().any(|target| target.device_id == *device);
+            if gone.contains(user) && *connector == self.node() && !there {
+                push.targets.push(Target { device_id: *device, epoch: *epoch });
+            }
+        }
+        let changed = message.members_changed.unwrap_or_default();
+        changed.added.iter().for_each(|new| drop(gone.remove(&new.user)));
+        gone.extend(changed.removed);
+    }
+}
+
+/// An answer to Sync without its last message.
+fn clipped(frame: &bytes::Bytes) -> bytes::Bytes {
+    let Ok(mut answer) = ServerFrame::decode(frame.clone()) else { return frame.clone() };
+    if let Some(server_frame::Body::SyncResult(result)) = &mut answer.body {
+        for range in &mut result.ranges {
+            let last: Option<Message> = range.messages.pop();
+            drop(last);
+        }
+        return answer.encode_to_vec().into();
+    }
+    frame.clone()
+}
+
+fn conn_of(remote: &str) -> usize {
+    match remote.parse::<SocketAddr>().map(|address| address.ip()) {
+        Ok(IpAddr::V4(ip)) => (ip.to_bits() & 0x00FF_FFFF) as usize,
+        _ => usize::MAX,
+    }
+}

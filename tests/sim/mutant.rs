@@ -1,0 +1,72 @@
+//! Bugs that are planted in the simulation's glue, never in the product: each must be caught.
+
+/// A planted bug.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Mutant {
+    /// The store says Applied when the append arrives, before it is on stable storage.
+    AckBeforeCommit,
+    /// A takeover of a log reports what is not on stable storage yet as committed.
+    OpenSeesUnsynced,
+    /// A farewell removes the device's route whatever its epoch.
+    UnconditionalDetach,
+    /// A device's ring is empty when it is loaded.
+    NoDedupe,
+    /// A timeout of the store is reported as a definite failure.
+    TimeoutIsFailure,
+    /// Appends are plain writes: neither tip nor epoch is compared.
+    PlainWrites,
+    /// Some pushes are lost on the link, and so is every Head.
+    PushLost,
+    /// An answer to Sync lacks its last message and does not say so.
+    SyncClipped,
+    /// A device that connects again does not end its older connection.
+    KickLost,
+    /// Who has left a conversation still gets its pushes.
+    LeaverPushed,
+    /// A session seq is given to two pushes.
+    SessionSeqReused,
+    /// Reads are served from a copy that lags behind.
+    StaleReads,
+    /// Cursors are plain writes: a late one lowers them.
+    CursorsFall,
+    /// The predecessor that a send names is not looked at.
+    AfterIgnored,
+    /// The store's key lacks the tenant.
+    TenantIgnored,
+}
+
+impl Mutant {
+    pub const ALL: [Mutant; 15] = [
+        Mutant::AckBeforeCommit,
+        Mutant::UnconditionalDetach,
+        Mutant::NoDedupe,
+        Mutant::TimeoutIsFailure,
+        Mutant::PlainWrites,
+        Mutant::OpenSeesUnsynced,
+        Mutant::PushLost,
+        Mutant::SyncClipped,
+        Mutant::KickLost,
+        Mutant::LeaverPushed,
+        Mutant::SessionSeqReused,
+        Mutant::StaleReads,
+        Mutant::CursorsFall,
+        Mutant::AfterIgnored,
+        Mutant::TenantIgnored,
+    ];
+
+    /// The name on the command line.
+    pub fn name(self) -> String {
+        let mut name = String::new();
+        for (at, letter) in format!("{self:?}").char_indices() {
+            if at > 0 && letter.is_ascii_uppercase() {
+                name.push('-');
+            }
+            name.push(letter.to_ascii_lowercase());
+        }
+        name
+    }
+
+    pub fn named(name: &str) -> Option<Mutant> {
+        Mutant::ALL.into_iter().find(|mutant| mutant.name() == name)
+    }
+}
