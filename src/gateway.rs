@@ -21,6 +21,7 @@ use storage::embedded::{EmbeddedConfig, EmbeddedStore, OpenError};
 use crate::config::Config;
 use crate::config::setting::Plaintext;
 use crate::dev_data::Addresses;
+use crate::files;
 use crate::http::{self, Status};
 use crate::seed::{self, SeedError};
 use crate::status::Nodes;
@@ -203,9 +204,22 @@ fn connector_config(config: &Config, node: NodeId) -> ConnectorConfig {
         heartbeat: Duration::from_millis(limits.heartbeat_ms.into()),
         hello_timeout: Duration::from_millis(limits.hello_timeout_ms.into()),
         outbox_bytes: limits.outbox_bytes as usize,
-        max_connections: limits.max_connections,
+        ack_timeout: Duration::from_millis(limits.ack_timeout_ms.into()),
+        ack_resends: limits.ack_resends,
+        resume_ttl: Duration::from_millis(limits.resume_ttl_ms.into()),
+        accepts_per_second: limits.accepts_per_second,
+        max_connections: affordable(limits.max_connections),
         ..ConnectorConfig::new(node)
     }
+}
+
+/// The connections asked for, or as many as there are file descriptors for.
+fn affordable(asked: usize) -> usize {
+    let affordable = files::connections();
+    if affordable < asked {
+        tracing::warn!(asked, affordable, "limits.max_connections is more than the file descriptors allow (ulimit -n)");
+    }
+    asked.min(affordable)
 }
 
 fn store_config(config: &Config) -> EmbeddedConfig {

@@ -1,6 +1,13 @@
 //! What a channel node is told at start.
 
+use std::time::Duration;
+
 use idgen::{NodeId, WorkerNumber};
+
+use crate::device_limit::DeviceLimit;
+
+/// How long a user must be less present before anybody is told, unless configured otherwise.
+pub const PRESENCE_GRACE: Duration = Duration::from_secs(5);
 
 /// Settings of one node.
 #[derive(Clone, Debug)]
@@ -11,11 +18,16 @@ pub struct ChannelConfig {
     pub worker: WorkerNumber,
     /// Tasks that number messages; conversations are spread over them.
     pub slot_tasks: usize,
+    /// How long a user must be less present before anybody is told.
+    pub presence_grace: Duration,
+    /// Devices that one user may have connected.
+    pub device_limit: DeviceLimit,
 }
 
 impl ChannelConfig {
     /// Settings with as many slot tasks as suit one machine.
     pub fn new(node: NodeId, worker: WorkerNumber) -> Self {
-        Self { node, worker, slot_tasks: 64 }
+        let device_limit = DeviceLimit::default();
+        Self { node, worker, slot_tasks: 64, presence_grace: PRESENCE_GRACE, device_limit }
     }
 }

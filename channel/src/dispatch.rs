@@ -6,7 +6,7 @@ use protocol::limit::{MAX_CONTENT_TYPE_BYTES, MAX_SIGNAL_BYTES};
 use protocol::names;
 use protocol::v1::client_frame::Body as Asked;
 use protocol::v1::relation::Kind;
-use protocol::v1::{self, ListConversations, ListMembers, Sync, Watch};
+use protocol::v1::{self, AskTimeline, ListConversations, ListMembers, SetPresence, Sync, Watch};
 
 use crate::conversation::event::Body;
 
@@ -17,6 +17,8 @@ pub enum Job {
     Conversation { conversation: String, body: Body },
     /// For the readers of the store.
     Read(Read),
+    /// For the routes.
+    Presence(SetPresence),
 }
 
 /// A request that is answered from the store.
@@ -26,6 +28,7 @@ pub enum Read {
     Conversations(ListConversations),
     Members(ListMembers),
     Watch(Watch),
+    Timeline(AskTimeline),
 }
 
 /// Checks a request of `user` on `device` and says who handles it.
@@ -43,6 +46,8 @@ pub fn sort(user: &str, device: u64, body: Option<Asked>) -> Result<Job, Refused
         Asked::ListConversations(list) => Ok(Job::Read(Read::Conversations(list))),
         Asked::ListMembers(list) => Ok(Job::Read(Read::Members(list))),
         Asked::Watch(watch) => Ok(Job::Read(Read::Watch(watch))),
+        Asked::AskTimeline(asked) => Ok(Job::Read(Read::Timeline(asked))),
+        Asked::SetPresence(presence) => Ok(Job::Presence(presence)),
         Asked::Hello(_) | Asked::Ping(_) | Asked::RefreshAuth(_) | Asked::Bye(_) => {
             Err(invalid("the connector answers this request"))
         }

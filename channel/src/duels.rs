@@ -59,7 +59,8 @@ impl Duels {
         let fresh = Duel { rounds: 0, began: now, last: now, until: 0 };
         let Some(duel) = self.devices.remove(&device) else { return fresh };
         self.by_time.remove(&(duel.last, device));
-        let over = if duel.until == 0 { now.saturating_sub(duel.began) } else { now.saturating_sub(duel.until) };
+        let over =
+            if duel.until == 0 { now.saturating_sub(duel.began) } else { now.saturating_sub(duel.until) };
         if over >= WINDOW_MS { fresh } else { duel }
     }
 

@@ -10,12 +10,14 @@ use storage::ConversationKey;
 use crate::conversation::action::{Except, Push};
 use crate::links::Links;
 use crate::routes::{Route, Routes};
+use crate::samples::{PushSample, Samples};
 
 /// Sends pushes. Of one task: it keeps its grouping table between pushes.
 pub struct Fanout {
     routes: Arc<Routes>,
     links: Arc<Links>,
     groups: Vec<Group>,
+    samples: Arc<Samples>,
 }
 
 struct Group {
@@ -24,12 +26,14 @@ struct Group {
 }
 
 impl Fanout {
-    pub fn new(routes: Arc<Routes>, links: Arc<Links>) -> Fanout {
-        Fanout { routes, links, groups: Vec::new() }
+    pub fn new(routes: Arc<Routes>, links: Arc<Links>, samples: Arc<Samples>) -> Fanout {
+        Fanout { routes, links, groups: Vec::new(), samples }
     }
 
     /// Sends a push to every route of its users. Per receiver it costs a look-up and a target; the frame is shared.
-    pub fn push(&mut self, key: &ConversationKey, push: Push) {
+    /// `now_ms` is for the samples.
+    pub fn push(&mut self, key: &ConversationKey, push: Push, now_ms: i64) {
+        let mut sample = PushSample::new(key, push.seq, now_ms);
         let (device, user) = match &push.except {
             Except::Nobody => (0, ""),
             Except::Device(device) => (*device, ""),
@@ -40,6 +44,7 @@ impl Fanout {
             self.routes.for_each(&key.tenant, receiver, |route| {
                 if route.device != device {
                     add(groups, route);
+                    sample.add(receiver, route.device);
                 }
             });
         }
@@ -48,6 +53,7 @@ impl Fanout {
             let push = ConnectorPush { targets, frame: push.frame.clone(), conversation, seq: push.seq };
             self.links.deliver(connector, ToConnector { body: Some(to_connector::Body::Push(push)) });
         }
+        self.samples.pushed(sample);
     }
 }
 

@@ -19,14 +19,20 @@
 //! | `history`, `window` | Sync: reads from the log; which seqs it looks at (pure) |
 //! | `render` | a stored entry as it is served: without its content once it was recalled |
 //! | `conversations`, `page`, `member_page` | lists of conversations and of members; how the former go on (pure) |
-//! | `presence`, `watch` | who watches whom (pure); tells who comes and goes |
+//! | `presence`, `falling`, `pending` | who watches whom, who waits out the grace, what waits to be recorded (pure) |
+//! | `watch`, `teller`, `presence_log`, `presence_tasks` | answers Watch; tells who comes and goes; writes the presence stream |
+//! | [`device_limit`], `duels` | how many devices a user may have; two processes that fight over one (pure) |
+//! | `samples`, `timeline` | when recent messages were pushed and read; what became of one message |
 //! | `reply` | the way back to the device that asked |
 //! | [`metrics`] | what this node has done since it started |
 
 pub mod config;
 pub mod conversation;
 mod conversations;
+pub mod device_limit;
 mod dispatch;
+mod duels;
+mod falling;
 mod fanout;
 mod history;
 pub mod links;
@@ -36,16 +42,22 @@ pub mod metrics;
 pub mod node;
 mod owners;
 mod page;
+mod pending;
 mod presence;
+mod presence_log;
+mod presence_tasks;
 mod readers;
 mod render;
 mod reply;
 mod resend;
 mod route_list;
 pub mod routes;
+mod samples;
 mod slot;
 mod slot_cache;
+mod teller;
 mod tickets;
+mod timeline;
 mod user_key;
 mod watch;
 mod window;

@@ -10,11 +10,14 @@ use protocol::check::{self, Refused};
 use protocol::code::Code;
 use protocol::limit::MAX_TITLE_BYTES;
 use protocol::node::v1::{Admitted, Attach, Attached, Kick, Target, ToConnector, attached, to_connector};
-use protocol::v1::Role;
+use protocol::v1::{self, Role};
 use storage::Store;
 use storage::directory::{DeviceKey, UserInfo};
 use tokio::sync::{OwnedSemaphorePermit, Semaphore};
+use tokio::time::Instant;
 
+use crate::device_limit::DeviceLimit;
+use crate::duels::Duels;
 use crate::links::Links;
 use crate::metrics::Metrics;
 use crate::reply::refused_by_store;
@@ -36,6 +39,9 @@ pub struct Login {
     metrics: Arc<Metrics>,
     generator: Mutex<Generator>,
     last_epoch: AtomicU64,
+    limit: DeviceLimit,
+    duels: Mutex<Duels>,
+    began: Instant,
     permits: Arc<Semaphore>,
 }
 
@@ -48,10 +54,24 @@ impl Login {
         clock: Arc<dyn Clock>,
         metrics: Arc<Metrics>,
         generator: Generator,
+        limit: DeviceLimit,
     ) -> Self {
         let permits = Arc::new(Semaphore::new(MAX_LOGINS_IN_FLIGHT));
         let (generator, last_epoch) = (Mutex::new(generator), AtomicU64::new(0));
-        Self { store, routes, links, watches, clock, metrics, generator, last_epoch, permits }
+        Self {
+            store,
+            routes,
+            links,
+            watches,
+            clock,
+            metrics,
+            generator,
+            last_epoch,
+            limit,
+            duels: Mutex::default(),
+            began: Instant::now(),
+            permits,
+        }
     }
 
     /// A place among the logins in progress; `None` if there is none free.
@@ -72,8 +92,12 @@ impl Login {
 
     /// Tells a connector that a login is refused.
     pub fn refuse(&self, connector: NodeId, attach_id: u64, why: impl Into<Refused>) {
+        self.refuse_with(connector, attach_id, why.into().error());
+    }
+
+    fn refuse_with(&self, connector: NodeId, attach_id: u64, error: v1::Error) {
         self.metrics.logins_refused.add(1);
-        let outcome = attached::Outcome::Refused(why.into().error());
+        let outcome = attached::Outcome::Refused(error);
         self.deliver_attached(connector, attach_id, outcome);
     }
 
@@ -126,25 +150,56 @@ impl Login {
 
     fn admit(&self, connector: NodeId, attach_id: u64, key: &DeviceKey, device: DeviceId) {
         let (device, epoch) = (device.as_u64(), self.next_epoch());
-        let outcome = self.routes.attach(&key.tenant, &key.user, Route { device, epoch, connector });
+        if let Err(error) = self.slow_down(key, device) {
+            return self.refuse_with(connector, attach_id, error);
+        }
+        let route = Route::new(device, epoch, connector);
+        let admission = match self.routes.admit(&key.tenant, &key.user, route, &self.limit) {
+            Ok(admission) => admission,
+            Err(full) => {
+                self.metrics.device_limit.add(1);
+                let refused = Refused::new(Code::DEVICE_LIMIT, full.to_string());
+                return self.refuse(connector, attach_id, refused);
+            }
+        };
+        let outcome = admission.outcome;
         if !outcome.attached {
             // A login of the same device that began later has overtaken this one.
             return self.refuse(connector, attach_id, Code::SUPERSEDED);
+        }
+        for evicted in admission.evicted {
+            self.metrics.device_limit.add(1);
+            self.watches.forget(evicted.device, evicted.epoch);
+            self.kick(evicted, Code::DEVICE_LIMIT);
         }
         if let Some(displaced) = outcome.displaced {
             self.watches.forget(displaced.device, displaced.epoch);
             self.supersede(displaced);
         }
-        if outcome.came_online {
-            self.watches.changed(&key.tenant, &key.user);
-        }
+        // Also where other devices were there: they may be away, or sessions without a connection.
+        self.watches.changed(&key.tenant, &key.user);
         self.metrics.logins.add(1);
         let admitted = Admitted { device_id: device, epoch };
         self.deliver_attached(connector, attach_id, attached::Outcome::Admitted(admitted));
         // A later login that displaced this route before Attached arrived kicked a session that was not there yet.
         if !self.routes.has(&key.tenant, &key.user, device, epoch) {
-            self.supersede(Route { device, epoch, connector });
+            self.supersede(route);
         }
+    }
+
+    /// A device that displaces its own living connection again and again is put off for a while.
+    fn slow_down(&self, key: &DeviceKey, device: u64) -> Result<(), v1::Error> {
+        let present = self.routes.get(&key.tenant, &key.user, device);
+        if present.is_none_or(|present| present.suspended) {
+            return Ok(());
+        }
+        let now = u64::try_from(self.began.elapsed().as_millis()).unwrap_or(u64::MAX);
+        self.duels.lock().displace(device, now).map_err(|wait_ms| {
+            self.metrics.duels.add(1);
+            let retry_after_ms = u32::try_from(wait_ms).unwrap_or(u32::MAX);
+            let error = Code::SLOW_DOWN.error("this device is connected already and again and again");
+            v1::Error { retry_after_ms, ..error }
+        })
     }
 
     /// Microseconds since 1970, and always above the one before.

@@ -35,6 +35,10 @@ counters! {
     logins_refused,
     /// Connections closed because their device connected again.
     superseded,
+    /// Connections closed, and logins refused, because the user has too many devices of a type.
+    device_limit,
+    /// Logins put off because the device displaces itself again and again.
+    duels,
     /// Device requests taken.
     requests,
     /// Device requests refused because a queue was full or the node shuts down.
@@ -45,6 +49,12 @@ counters! {
     synced_entries,
     /// Presence changes pushed, one per watched user.
     presence_changes,
+    /// Pauses made because enough devices were told of presence at once.
+    presence_pauses,
+    /// Presence changes handed to the stream.
+    presence_recorded,
+    /// Times the presence stream could not be written.
+    presence_delays,
 }
 
 /// A number that only rises.

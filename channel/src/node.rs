@@ -12,9 +12,9 @@ use protocol::code::Code;
 use protocol::limit::CLIENT_MSG_ID_BYTES;
 use protocol::node::v1::{Attach, Detach, Identity, Request, Resend, Revive, Suspend, ToChannel, to_channel};
 use protocol::v1::server_frame::Body;
-use protocol::v1::{CreateConversation, NewMember};
+use protocol::v1::{CreateConversation, NewMember, Timeline};
+use storage::presence::EventPage;
 use storage::{ConversationKey, Store, StoreError};
-use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 
 use crate::config::ChannelConfig;
@@ -25,12 +25,16 @@ use crate::links::Links;
 use crate::login::{self, Login};
 use crate::metrics::{Metrics, Snapshot};
 use crate::owners::{Inbox, Owners};
+use crate::presence_log::PresenceLog;
+use crate::presence_tasks::PresenceTasks;
 use crate::readers::Readers;
 use crate::reply::{Asker, Replies};
 use crate::resend::Resender;
 use crate::routes::{Route, Routes};
 use crate::slot::SlotTask;
+use crate::teller::Teller;
 use crate::tickets::Tickets;
+use crate::timeline::Timelines;
 use crate::watch::Watches;
 
 /// Why a node does not start.
@@ -56,6 +60,8 @@ pub struct ChannelNode {
     login: Arc<Login>,
     readers: Arc<Readers>,
     resender: Arc<Resender>,
+    presence: Arc<PresenceLog>,
+    timelines: Arc<Timelines>,
     replies: Replies,
     tickets: Arc<Tickets>,
     /// `None` once the node drains: dropping it ends the slot tasks.
@@ -64,9 +70,8 @@ pub struct ChannelNode {
     draining: AtomicBool,
     /// Logins, reads and slot tasks.
     work: TaskTracker,
-    /// The task that tells watchers; it stops after the work.
-    teller: TaskTracker,
-    stop: CancellationToken,
+    /// They stop after the work.
+    presence_tasks: PresenceTasks,
 }
 
 impl ChannelNode {
@@ -80,9 +85,9 @@ impl ChannelNode {
         let (routes, links) = (Arc::new(Routes::default()), Arc::new(Links::default()));
         let (metrics, tickets) = (Arc::new(Metrics::default()), Arc::new(Tickets::default()));
         let replies = Replies::new(links.clone());
-        let watches =
-            Watches::new(store.clone(), routes.clone(), links.clone(), clock.clone(), metrics.clone());
-        let watches = Arc::new(watches);
+        let watches = Arc::new(Watches::new(store.clone(), routes.clone()));
+        let presence = PresenceLog::new(store.clone(), config.node, clock.clone(), metrics.clone());
+        let timelines = Arc::new(Timelines::new(store.clone(), config.slot_tasks, clock.unix_millis()));
         let login = Login::new(
             store.clone(),
             routes.clone(),
@@ -91,9 +96,16 @@ impl ChannelNode {
             clock.clone(),
             metrics.clone(),
             generator,
+            config.device_limit,
         );
-        let readers =
-            Readers::new(store.clone(), routes.clone(), watches.clone(), replies.clone(), metrics.clone());
+        let readers = Readers::new(
+            store.clone(),
+            routes.clone(),
+            watches.clone(),
+            timelines.clone(),
+            replies.clone(),
+            metrics.clone(),
+        );
         let resender = Resender::new(store.clone(), links.clone());
         let (owners, inboxes) = Owners::new(config.slot_tasks);
         let node = Arc::new(ChannelNode {
@@ -104,16 +116,17 @@ impl ChannelNode {
             login: Arc::new(login),
             readers: Arc::new(readers),
             resender: Arc::new(resender),
+            presence: Arc::new(presence),
+            timelines,
             replies,
             tickets,
             owners: RwLock::new(Some(owners)),
             metrics,
             draining: AtomicBool::new(false),
             work: TaskTracker::new(),
-            teller: TaskTracker::new(),
-            stop: CancellationToken::new(),
+            presence_tasks: PresenceTasks::default(),
         });
-        node.start_tasks(inboxes, &store, &clock);
+        node.start_tasks(inboxes, &store, &clock, config.presence_grace);
         Ok(node)
     }
 
@@ -183,9 +196,7 @@ impl ChannelNode {
         drop(self.owners.write().take());
         self.work.close();
         let finished = tokio::time::timeout(within, self.work.wait()).await;
-        self.stop.cancel();
-        self.teller.close();
-        self.teller.wait().await;
+        self.presence_tasks.stop(within).await;
         finished.map_err(|_| DrainTimeout)
     }
 
@@ -204,19 +215,61 @@ impl ChannelNode {
         self.watches.watcher_count()
     }
 
+    /// A part of a tenant's presence stream: events after the seq `after`, at most `limit`.
+    ///
+    /// # Errors
+    /// From the store; UNAVAILABLE where it keeps no presence.
+    pub async fn presence_events(
+        &self,
+        tenant: &str,
+        after: u64,
+        limit: usize,
+    ) -> Result<EventPage, StoreError> {
+        self.presence.events(tenant, after, limit).await
+    }
+
+    /// What became of one message, for the operator: members after the user id `after`.
+    ///
+    /// # Errors
+    /// NOT_FOUND if there is no such message; from the store.
+    pub async fn timeline(
+        &self,
+        tenant: &str,
+        conversation: &str,
+        seq: u64,
+        after: &str,
+    ) -> Result<Timeline, Refused> {
+        self.timelines.for_operator(tenant, conversation, seq, after).await
+    }
+
     /// Who is connected.
     pub fn routes(&self) -> &Routes {
         &self.routes
     }
 
-    fn start_tasks(&self, inboxes: Vec<Inbox>, store: &Arc<dyn Store>, clock: &Arc<dyn Clock>) {
-        let (watches, stop) = (self.watches.clone(), self.stop.clone());
-        self.teller.spawn(async move { watches.run(stop).await });
-        for inbox in inboxes {
-            let fanout = Fanout::new(self.routes.clone(), self.links.clone());
+    fn start_tasks(
+        &self,
+        inboxes: Vec<Inbox>,
+        store: &Arc<dyn Store>,
+        clock: &Arc<dyn Clock>,
+        grace: Duration,
+    ) {
+        let teller = Teller {
+            watches: self.watches.clone(),
+            routes: self.routes.clone(),
+            links: self.links.clone(),
+            log: self.presence.clone(),
+            clock: clock.clone(),
+            metrics: self.metrics.clone(),
+            grace,
+        };
+        self.presence_tasks.start(teller, self.presence.clone());
+        for (inbox, samples) in inboxes.into_iter().zip(self.timelines.samples()) {
+            let fanout = Fanout::new(self.routes.clone(), self.links.clone(), samples.clone());
             let (store, clock) = (store.clone(), clock.clone());
             let (replies, tickets) = (self.replies.clone(), self.tickets.clone());
-            self.work.spawn(SlotTask::new(store, clock, fanout, replies, tickets).run(inbox));
+            self.work
+                .spawn(SlotTask::new(store, clock, fanout, replies, tickets, samples.clone()).run(inbox));
         }
     }
 
@@ -251,21 +304,26 @@ impl ChannelNode {
     fn detach(&self, gone: &Detach) {
         let detached = self.routes.detach(&gone.tenant, &gone.user, gone.device_id, gone.epoch);
         self.watches.forget(gone.device_id, gone.epoch);
-        if detached.went_offline {
+        if detached.removed {
             self.watches.changed(&gone.tenant, &gone.user);
         }
     }
 
     /// The device may come back: its route stays, so that what it misses is remembered by its connector.
     fn suspend(&self, away: &Suspend) {
-        self.watches.forget(away.device_id, away.epoch);
+        let Suspend { tenant, user, device_id, epoch } = away;
+        self.watches.forget(*device_id, *epoch);
+        if self.routes.suspend(tenant, user, *device_id, *epoch, true) {
+            self.watches.changed(tenant, user);
+        }
     }
 
     fn revive(&self, connector: NodeId, back: &Revive) {
         let Revive { tenant, user, device_id, epoch } = back;
-        if !self.routes.has(tenant, user, *device_id, *epoch) {
-            let route = Route { device: *device_id, epoch: *epoch, connector };
-            self.login.kick(route, Code::UNAVAILABLE);
+        if self.routes.suspend(tenant, user, *device_id, *epoch, false) {
+            self.watches.changed(tenant, user);
+        } else {
+            self.login.kick(Route::new(*device_id, *epoch, connector), Code::UNAVAILABLE);
         }
     }
 
@@ -297,6 +355,9 @@ impl ChannelNode {
                 if let Err(code) = self.submit(key, request) {
                     self.shed(asker, code);
                 }
+            }
+            Ok(Job::Presence(presence)) => {
+                self.watches.set_presence(&self.replies, asker, &identity, presence.away);
             }
             Err(refused) => self.replies.refuse(asker, refused),
         }

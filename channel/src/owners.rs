@@ -35,12 +35,16 @@ impl Owners {
 
     /// Hands a request to the conversation's owner, or says why it is refused; then nothing was done.
     pub fn submit(&self, key: ConversationKey, request: Request) -> Result<(), Code> {
-        let slot = usize::from(Slot::of_conversation(&key.tenant, &key.conversation).number());
-        self.inboxes[slot % self.inboxes.len()].try_send(Asked { key, request }).map_err(
-            |error| match error {
+        self.inboxes[task_of(&key, self.inboxes.len())].try_send(Asked { key, request }).map_err(|error| {
+            match error {
                 TrySendError::Full(_) => Code::OVERLOADED,
                 TrySendError::Closed(_) => Code::SHUTTING_DOWN,
-            },
-        )
+            }
+        })
     }
+}
+
+/// Which of `tasks` tasks owns a conversation.
+pub fn task_of(key: &ConversationKey, tasks: usize) -> usize {
+    usize::from(Slot::of_conversation(&key.tenant, &key.conversation).number()) % tasks.max(1)
 }

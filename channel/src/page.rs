@@ -55,7 +55,9 @@ impl Start {
     pub fn listing(&self) -> Listing {
         match self {
             Start::All => Listing::Latest { before: None },
-            Start::Behind(Page { is_latest: true, place, .. }) => Listing::Latest { before: Some(place.clone()) },
+            Start::Behind(Page { is_latest: true, place, .. }) => {
+                Listing::Latest { before: Some(place.clone()) }
+            }
             Start::Behind(Page { place, .. }) => Listing::Changed { after: place.clone() },
             Start::Since(version) => {
                 let after = Place { version: version.number.saturating_add(1), conversation: String::new() };

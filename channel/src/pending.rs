@@ -65,10 +65,6 @@ impl Pending {
             }
         }
     }
-
-    pub fn is_empty(&self) -> bool {
-        self.tenants.is_empty()
-    }
 }
 
 #[cfg(test)]
@@ -104,7 +100,7 @@ mod tests {
                 }
             }
             out.extend(std::iter::from_fn(|| pending.take(2)));
-            prop_assert!(pending.is_empty());
+            prop_assert!(pending.tenants.is_empty());
             let mut seen = BTreeMap::new();
             let mut orders: BTreeMap<String, u64> = BTreeMap::new();
             for Taken { tenant, changes } in out {

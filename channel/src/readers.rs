@@ -14,6 +14,7 @@ use crate::member_page::Members;
 use crate::metrics::Metrics;
 use crate::reply::{Asker, Replies};
 use crate::routes::Routes;
+use crate::timeline::Timelines;
 use crate::watch::Watches;
 
 /// Most reads in progress at once; more are refused with OVERLOADED. Each holds at most one frame of results.
@@ -25,6 +26,7 @@ pub struct Readers {
     conversations: Conversations,
     members: Members,
     watches: Arc<Watches>,
+    timelines: Arc<Timelines>,
     replies: Replies,
     permits: Arc<Semaphore>,
 }
@@ -34,6 +36,7 @@ impl Readers {
         store: Arc<dyn Store>,
         routes: Arc<Routes>,
         watches: Arc<Watches>,
+        timelines: Arc<Timelines>,
         replies: Replies,
         metrics: Arc<Metrics>,
     ) -> Self {
@@ -42,6 +45,7 @@ impl Readers {
             conversations: Conversations::new(store.clone()),
             members: Members::new(store, routes),
             watches,
+            timelines,
             replies,
             permits: Arc::new(Semaphore::new(MAX_READS_IN_FLIGHT)),
         }
@@ -57,6 +61,10 @@ impl Readers {
         match read {
             Read::Sync(sync) => self.history.sync(&self.replies, asker, identity, sync).await,
             Read::Watch(watch) => self.watches.watch(&self.replies, asker, identity, watch).await,
+            Read::Timeline(asked) => {
+                let timeline = self.timelines.for_device(identity, asked).await;
+                self.replies.answer(asker, timeline.map(Body::Timeline));
+            }
             Read::Conversations(list) => {
                 let page = self.conversations.page(identity, list).await;
                 self.replies.answer(asker, page.map(Body::Conversations));

@@ -183,9 +183,7 @@ impl Routes {
         let Some(routes) = shard.get_mut(&name).filter(|routes| routes.state() == state) else {
             return false;
         };
-        if routes.told != PresenceState::Offline || routes.since_ms() == 0 {
-            routes.set_since(at_ms);
-        }
+        routes.set_since(at_ms);
         routes.told = state;
         if state == PresenceState::Offline && routes.is_empty() {
             shard.remove(&name);

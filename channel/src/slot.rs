@@ -20,6 +20,7 @@ use crate::conversation::event::{Body, Event, ReplyTo, Request};
 use crate::fanout::Fanout;
 use crate::owners::{Asked, Inbox};
 use crate::reply::{Replies, refused_by_store};
+use crate::samples::Samples;
 use crate::slot_cache::{Cache, State};
 use crate::tickets::Tickets;
 
@@ -34,6 +35,7 @@ pub struct SlotTask {
     fanout: Fanout,
     replies: Replies,
     tickets: Arc<Tickets>,
+    samples: Arc<Samples>,
     cache: Cache,
     running: FuturesUnordered<BoxFuture<'static, Done>>,
     /// Empty between events; kept for its memory.
@@ -66,6 +68,7 @@ impl SlotTask {
         fanout: Fanout,
         replies: Replies,
         tickets: Arc<Tickets>,
+        samples: Arc<Samples>,
     ) -> SlotTask {
         SlotTask {
             store,
@@ -73,6 +76,7 @@ impl SlotTask {
             fanout,
             replies,
             tickets,
+            samples,
             cache: Cache::default(),
             running: FuturesUnordered::new(),
             actions: Vec::new(),
@@ -137,7 +141,10 @@ impl SlotTask {
     fn done(&mut self, done: Done) {
         let Done { key, life, what } = done;
         match what {
-            What::Event(event) => self.handle(&key, life, event),
+            What::Event(event) => {
+                self.samples.see(&key, &event, self.clock.unix_millis());
+                self.handle(&key, life, event);
+            }
             What::Opened(found) => self.found(key, life, found),
         }
     }
@@ -220,7 +227,7 @@ impl SlotTask {
         match action {
             Action::Reply { to: ReplyTo::Device(asker), body } => self.replies.body(asker, body),
             Action::Reply { to: ReplyTo::Node(ticket), body } => self.tickets.answer(ticket, body),
-            Action::Push(push) => self.fanout.push(key, push),
+            Action::Push(push) => self.fanout.push(key, push, self.clock.unix_millis()),
             Action::Drop => {
                 tracing::debug!(conversation = %key, "ownership given up");
                 self.cache.remove(key);

@@ -125,6 +125,16 @@ impl Directory for Faulty {
         self.inner.users(tenant, users)
     }
 
+    fn listed<'a>(
+        &'a self,
+        tenant: &'a str,
+        user: &'a str,
+        listing: Listing,
+        limit: usize,
+    ) -> BoxFuture<'a, Result<Listed, StoreError>> {
+        self.inner.listed(tenant, user, listing, limit)
+    }
+
     fn memberships<'a>(
         &'a self,
         tenant: &'a str,

@@ -46,7 +46,7 @@ async fn what_exceeds_a_queue_is_refused_and_the_rest_is_answered() {
         assert_eq!(overloaded, [1_025, 1_026, 1_027, 1_028, 1_029, 1_030]);
     }
     for n in 0..1_025 {
-        at.link.send(attach(n, "bob", &format!("phone-{n}"))).unwrap();
+        at.link.send(attach(n, &format!("bob-{n}"), "phone")).unwrap();
     }
     let (attach_id, error) = at.refusal().await;
     assert_eq!(attach_id, 1_024);

@@ -52,7 +52,7 @@ fn attach(model: &mut Model, user: u8, device: u64, epoch: u64, at: u16) -> Atta
         };
     }
     model.insert((user, device), (epoch, at));
-    let displaced = present.map(|(epoch, there)| Route { device, epoch, connector: connector(there) });
+    let displaced = present.map(|(epoch, there)| Route::new(device, epoch, connector(there)));
     AttachOutcome { attached: true, displaced, came_online: !was_online }
 }
 
@@ -70,7 +70,7 @@ fn check(routes: &Routes, model: &Model) {
         routes.for_each(TENANT, &user(number), |route| found.push(*route));
         let expected: Vec<Route> = model
             .range((number, 0)..=(number, u64::MAX))
-            .map(|(&(_, device), &(epoch, at))| Route { device, epoch, connector: connector(at) })
+            .map(|(&(_, device), &(epoch, at))| Route::new(device, epoch, connector(at)))
             .collect();
         assert_eq!(found, expected);
         assert_eq!(routes.is_online(TENANT, &user(number)), is_online(model, number));
@@ -91,7 +91,7 @@ proptest! {
         for step in steps {
             match step {
                 Step::Attach { user: number, device, epoch, connector: at } => {
-                    let route = Route { device, epoch, connector: connector(at) };
+                    let route = Route::new(device, epoch, connector(at));
                     let outcome = routes.attach(TENANT, &user(number), route);
                     prop_assert_eq!(outcome, attach(&mut model, number, device, epoch, at));
                 }
@@ -119,7 +119,7 @@ proptest! {
 #[test]
 fn a_users_since_is_that_of_the_first_device() {
     let routes = Routes::default();
-    let route = |device, secs: u64| Route { device, epoch: secs * 1_000_000, connector: connector(1) };
+    let route = |device, secs: u64| Route::new(device, secs * 1_000_000, connector(1));
     routes.attach(TENANT, "u", route(1, 1_800_000_000));
     routes.attach(TENANT, "u", route(2, 1_800_000_050));
     routes.detach(TENANT, "u", 1, 1_800_000_000 * 1_000_000);

@@ -11,9 +11,12 @@ use std::time::Duration;
 
 use protocol::check::Refused;
 use protocol::code::Code;
+use socket2::TcpKeepalive;
 use tokio::io::AsyncWriteExt as _;
 use tokio::net::{TcpListener, TcpStream};
+use tokio::time::Instant;
 
+use crate::bucket::Bucket;
 use crate::connection::{Connection, farewell};
 use crate::connector::Connector;
 use crate::handshake::{Failed, LoggedIn, handshake};
@@ -21,9 +24,16 @@ use crate::transport::{Transport, say_goodbye};
 
 /// Time a refused peer gets to read why.
 const REFUSAL_TIME: Duration = Duration::from_secs(2);
-/// Pause after `accept` failed, most often for want of file descriptors: long enough to spare the processor, short
+/// Pause after `accept` failed, most often for want of file descriptors, or all places were taken: long enough to spare the processor, short
 /// enough that the listen queue survives it.
 const ACCEPT_PAUSE: Duration = Duration::from_millis(100);
+/// Silence on a socket after which the kernel probes the peer, the time between probes, and how many may fail.
+const KEEPALIVE_IDLE: Duration = Duration::from_secs(45);
+const KEEPALIVE_INTERVAL: Duration = Duration::from_secs(9);
+const KEEPALIVE_PROBES: u32 = 3;
+/// How long the peer's kernel may leave written bytes unacknowledged: as long as unacknowledged pushes are repeated.
+#[cfg(target_os = "linux")]
+const USER_TIMEOUT: Duration = Duration::from_secs(72);
 /// Sockets waiting in the kernel; a reconnect storm arrives faster than it is accepted.
 pub const LISTEN_BACKLOG: u32 = 4096;
 
@@ -58,30 +68,45 @@ impl Connector {
         F: Future<Output = ()> + Send + 'static,
     {
         let connector = self.clone();
+        let mut bucket =
+            Bucket::new(self.core.config.accepts_per_second, self.core.config.accepts_per_second);
         self.tasks.spawn(async move {
+            let started = Instant::now();
             loop {
+                // What comes faster waits in the kernel's listen queue.
+                if let Err(wait) = bucket.take(started.elapsed()) {
+                    tokio::time::sleep(wait).await;
+                    continue;
+                }
                 let accepted = tokio::select! {
                     () = connector.stop.cancelled() => return,
                     accepted = listener.accept() => accepted,
                 };
                 match accepted {
-                    Ok((stream, remote)) => connector.begin(stream, remote, &serve),
+                    Ok((stream, remote)) => {
+                        if !connector.begin(stream, remote, &serve) {
+                            // Whoever comes meanwhile waits in the listen queue.
+                            tokio::time::sleep(ACCEPT_PAUSE).await;
+                        }
+                    }
                     Err(error) => pause_after(error).await,
                 }
             }
         });
     }
 
-    fn begin<S, F>(self: &Arc<Self>, stream: TcpStream, remote: SocketAddr, serve: &S)
+    /// Says whether there was a place.
+    fn begin<S, F>(self: &Arc<Self>, stream: TcpStream, remote: SocketAddr, serve: &S) -> bool
     where
         S: Fn(Arc<Connector>, TcpStream, SocketAddr, Place) -> F,
         F: Future<Output = ()> + Send + 'static,
     {
-        let Some(place) = self.place() else { return };
-        // Small frames must not wait for each other's acknowledgement. Failing means that the peer is gone already.
-        if stream.set_nodelay(true).is_ok() {
+        let Some(place) = self.place() else { return false };
+        // Failing means that the peer is gone already.
+        if set_options(&stream).is_ok() {
             self.tasks.spawn(serve(self.clone(), stream, remote, place));
         }
+        true
     }
 
     /// Serves one stream that did not come from a listener, such as a pipe inside the process.
@@ -145,6 +170,19 @@ pub fn listen(address: SocketAddr) -> io::Result<TcpListener> {
     socket.set_reuseaddr(true)?;
     socket.bind(address)?;
     socket.listen(LISTEN_BACKLOG)
+}
+
+fn set_options(stream: &TcpStream) -> io::Result<()> {
+    // Small frames must not wait for each other's acknowledgement.
+    stream.set_nodelay(true)?;
+    let socket = socket2::SockRef::from(stream);
+    // A peer that vanished without a word is noticed by probes while nothing is written, and otherwise by what is
+    // written and never acknowledged.
+    let probes = TcpKeepalive::new().with_time(KEEPALIVE_IDLE).with_interval(KEEPALIVE_INTERVAL);
+    socket.set_tcp_keepalive(&probes.with_retries(KEEPALIVE_PROBES))?;
+    #[cfg(target_os = "linux")]
+    socket.set_tcp_user_timeout(Some(USER_TIMEOUT))?;
+    Ok(())
 }
 
 async fn pause_after(error: io::Error) {

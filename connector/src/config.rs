@@ -22,6 +22,8 @@ pub struct ConnectorConfig {
     pub ack_resends: u32,
     /// How long a session waits for its device to come back.
     pub resume_ttl: Duration,
+    /// Connections accepted per second on each TCP port, and at once after a pause.
+    pub accepts_per_second: u32,
     /// Connections held at once, logins under way included.
     pub max_connections: usize,
 }
@@ -36,6 +38,7 @@ impl ConnectorConfig {
             outbox_bytes: 128 * 1024,
             ack_timeout: Duration::from_secs(18),
             ack_resends: 3,
+            accepts_per_second: 10_000,
             resume_ttl: Duration::from_secs(120),
             max_connections: 100_000,
         }

@@ -39,6 +39,8 @@ pub(crate) struct Connection<T> {
     /// Bytes of frames the transport has not taken yet.
     unwritten: BytesMut,
     flushing: bool,
+    /// The transport did not take everything when it was last offered.
+    behind: bool,
     closing: Option<Box<Closing>>,
     _place: Place,
 }
@@ -95,6 +97,7 @@ impl<T: Transport> Connection<T> {
             unread: rest,
             unwritten: BytesMut::new(),
             flushing: false,
+            behind: false,
             closing: None,
             _place: place,
         }
@@ -105,26 +108,31 @@ impl<T: Transport> Connection<T> {
         if let Some(code) = self.attachment.seat.turn(cx.waker()) {
             return Poll::Ready(Err(End::Close(code)));
         }
-        match self.poll_write_out(cx) {
+        let mut written = 0;
+        match self.poll_write_out(&mut written, cx) {
             Poll::Ready(result) => {
                 result?;
+                if std::mem::take(&mut self.behind) {
+                    self.attachment.seat.caught_up();
+                }
                 if self.replay() {
                     return Poll::Ready(Ok(()));
                 }
             }
-            Poll::Pending => self.attachment.seat.blocked(),
+            Poll::Pending => self.fall_behind(written),
         }
         self.poll_read_in(cx)
     }
 
     /// Writes until outbox and transport are empty (Ready) or the transport takes no more (Pending).
-    fn poll_write_out(&mut self, cx: &mut Context<'_>) -> Poll<Result<(), End>> {
+    fn poll_write_out(&mut self, written: &mut usize, cx: &mut Context<'_>) -> Poll<Result<(), End>> {
         loop {
             while !self.unwritten.is_empty() {
                 let n = ready!(Pin::new(&mut self.io).poll_write(cx, &self.unwritten))?;
                 self.unwritten.advance(n);
+                *written += n;
             }
-            if !WRITE.with_borrow_mut(|scratch| self.poll_write_some(scratch, cx))? {
+            if !WRITE.with_borrow_mut(|scratch| self.poll_write_some(scratch, written, cx))? {
                 break;
             }
         }
@@ -137,19 +145,25 @@ impl<T: Transport> Connection<T> {
     }
 
     /// Takes one load out of the outbox and offers it to the transport once. Says whether there was one.
-    fn poll_write_some(&mut self, scratch: &mut BytesMut, cx: &mut Context<'_>) -> Result<bool, End> {
+    fn poll_write_some(
+        &mut self,
+        scratch: &mut BytesMut,
+        written: &mut usize,
+        cx: &mut Context<'_>,
+    ) -> Result<bool, End> {
         scratch.clear();
         if !self.attachment.seat.take(scratch) {
             return Ok(false);
         }
         self.flushing = true;
         self.attachment.core.metrics.bytes_out.add(scratch.len() as u64);
-        let written = match Pin::new(&mut self.io).poll_write(cx, scratch) {
+        let taken = match Pin::new(&mut self.io).poll_write(cx, scratch) {
             Poll::Ready(result) => result?,
             Poll::Pending => 0,
         };
-        if written < scratch.len() {
-            self.unwritten.extend_from_slice(&scratch[written..]);
+        *written += taken;
+        if taken < scratch.len() {
+            self.unwritten.extend_from_slice(&scratch[taken..]);
         }
         Ok(true)
     }
@@ -242,6 +256,15 @@ impl<T: Transport> Connection<T> {
 
     fn end_of_stream(&self) -> End {
         if self.unread.is_empty() { End::Gone } else { End::Close(Code::TRUNCATED) }
+    }
+
+    /// The transport takes no more for now: the wheel sees to it that this does not last.
+    fn fall_behind(&mut self, written: usize) {
+        self.behind = true;
+        let Attachment { core, seat, .. } = &self.attachment;
+        if seat.blocked(written, core.seconds()) {
+            core.watch_reading(&seat.handle);
+        }
     }
 
     /// A resumed device gets what it missed, as fast as it reads. Says whether there is something to write now.

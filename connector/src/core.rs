@@ -26,6 +26,10 @@ use crate::window::Place;
 /// How long a connection that was told to close may take.
 const CLOSING_SECONDS: u32 = 5;
 
+/// While more waits for a device, it has to read so many bytes in so many seconds.
+const READING_SECONDS: u32 = 60;
+const READING_BYTES: usize = 4 * 1024;
+
 /// What the wheel looks at.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum Look {
@@ -35,6 +39,8 @@ enum Look {
     Once,
     /// Unacknowledged pushes, while there are any.
     Unacknowledged,
+    /// How fast the device reads, while it is behind.
+    Reading,
 }
 
 /// Sessions, links and settings of one connector.
@@ -98,6 +104,11 @@ impl Core {
         self.wheel.lock().add((handle.clone(), Look::Unacknowledged), due);
     }
 
+    /// Has the wheel look how fast the device reads, until it has read everything.
+    pub fn watch_reading(&self, handle: &Arc<Handle>) {
+        self.wheel.lock().add((handle.clone(), Look::Reading), self.seconds() + READING_SECONDS);
+    }
+
     /// Asks for messages that this device was pushed before. Says whether somebody took the question.
     pub fn resend(&self, handle: &Handle, places: Vec<Place>) -> bool {
         self.metrics.resent.add(places.len() as u64);
@@ -126,6 +137,7 @@ impl Core {
                 Look::Session => self.look(&handle, now),
                 Look::Once => self.look(&handle, now).and(None),
                 Look::Unacknowledged => self.look_at_unacknowledged(&handle, now),
+                Look::Reading => look_at_reading(&handle, now),
             };
             if let Some(at) = again {
                 self.wheel.lock().add((handle, look), at);
@@ -174,4 +186,11 @@ impl Core {
         let expired = handle.expires_at();
         if expired <= silent { (expired, Code::TOKEN_EXPIRED) } else { (silent, Code::HEARTBEAT_TIMEOUT) }
     }
+}
+
+fn look_at_reading(handle: &Handle, now: u32) -> Option<u32> {
+    if handle.reads_too_slowly(now, READING_SECONDS, READING_BYTES) {
+        handle.close(Code::SLOW_CONSUMER);
+    }
+    handle.is_behind().then(|| now + READING_SECONDS)
 }

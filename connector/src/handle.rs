@@ -34,6 +34,8 @@ struct State {
     waker: Option<Waker>,
     /// The transport takes nothing now: only closing is worth a turn of the connection.
     blocked: bool,
+    /// Since when the device has not read everything it was sent.
+    behind: Option<Behind>,
     /// The latest connection's number.
     connection: u32,
     /// The second its connection ended, while there is none.
@@ -54,6 +56,7 @@ impl Handle {
             delivery: Delivery::new(outbox),
             waker: None,
             blocked: false,
+            behind: None,
             connection: 0,
             away_since: None,
         };
@@ -99,6 +102,23 @@ impl Handle {
             delivery.outbox.close(code);
             (Wake::Always, ())
         });
+    }
+
+    /// Whether the device has not read everything it was sent.
+    pub fn is_behind(&self) -> bool {
+        self.state.lock().behind.is_some()
+    }
+
+    /// Whether the device has read less than `bytes` in the `seconds` before `now`, while more was waiting for it.
+    /// Starts another such time.
+    pub fn reads_too_slowly(&self, now: u32, seconds: u32, bytes: usize) -> bool {
+        let mut state = self.state.lock();
+        let Some(behind) = &mut state.behind else { return false };
+        if behind.since.saturating_add(seconds) > now {
+            return false;
+        }
+        let read = std::mem::replace(behind, Behind { since: now, bytes: 0 }).bytes;
+        read < bytes
     }
 
     /// The second its connection ended, while the session waits for its device.
@@ -176,6 +196,13 @@ impl Handle {
     }
 }
 
+/// A device that has not read everything.
+struct Behind {
+    since: u32,
+    /// What it has read since.
+    bytes: usize,
+}
+
 /// A session's new connection.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Resumed {
@@ -210,9 +237,19 @@ impl Seat {
         state.delivery.outbox.closing()
     }
 
-    /// Until the next turn nothing can be written.
-    pub fn blocked(&self) {
-        self.with((), |state| state.blocked = true);
+    /// The transport took `bytes` and now takes no more. Says whether the device has just fallen behind.
+    pub fn blocked(&self, bytes: usize, now: u32) -> bool {
+        self.with(false, |state| {
+            state.blocked = true;
+            let first = state.behind.is_none();
+            state.behind.get_or_insert(Behind { since: now, bytes: 0 }).bytes += bytes;
+            first
+        })
+    }
+
+    /// The device has read everything it was sent.
+    pub fn caught_up(&self) {
+        self.with((), |state| state.behind = None);
     }
 
     /// Moves waiting frames to `out`. Says whether there were any.
@@ -256,6 +293,7 @@ impl Seat {
         self.with(false, |state| {
             state.connection += 1;
             state.waker = None;
+            state.behind = None;
             state.delivery.disconnected();
             state.away_since = Some(now);
             true

@@ -18,7 +18,7 @@
 //! | [`outbox`] | pure: what waits for one device, bounded in bytes |
 //! | [`delivery`], [`window`] | pure: pushes until they are acknowledged, by place in the log |
 //! | [`handle`], [`sessions`] | one device seen from outside; the map of all |
-//! | [`wheel`] | deadlines without timers |
+//! | [`wheel`], [`bucket`] | deadlines without timers; so many per second |
 //! | `core` | what every connection shares |
 //! | `uplink` | the way to the owner of a slot |
 //! | [`metrics`] | counters |
@@ -34,6 +34,7 @@ mod resume;
 mod uplink;
 
 pub mod auth;
+pub mod bucket;
 pub mod config;
 pub mod connector;
 pub mod delivery;

@@ -6,10 +6,12 @@ mod support;
 use std::time::Duration;
 
 use protocol::code::Code;
+use protocol::frame;
 use protocol::node::v1::to_channel::Body as Up;
 use protocol::v1::welcome::Outcome;
-use protocol::v1::{self, client_frame, server_frame};
+use protocol::v1::{self, ClientFrame, client_frame, server_frame};
 use support::{Device, World, world};
+use tokio::io::AsyncWriteExt as _;
 use tokio::time::Instant;
 
 /// (session seq, seq) of the next message.
@@ -155,4 +157,18 @@ async fn an_acknowledgement_on_any_frame_ends_the_repetitions() {
     let mut device = world.log_in(1 << 16).await;
     device.acknowledge(1).await;
     assert_eq!(device.goodbye().await.0, Code::MALFORMED, "nothing was pushed");
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_device_that_asks_and_does_not_read_is_sent_away() {
+    let world = world(false);
+    let mut device = world.log_in(256).await;
+    let started = Instant::now();
+    // Its signs of life arrive; what it is sent stays in the pipe.
+    let ping = ClientFrame { ack: 0, id: 9, body: Some(client_frame::Body::Ping(v1::Ping {})) };
+    while device.io.write_all(&frame::encode(&ping)).await.is_ok() {
+        tokio::time::sleep(Duration::from_millis(100)).await;
+    }
+    let ended = started.elapsed().as_secs();
+    assert!((60..=70).contains(&ended), "{ended}");
 }

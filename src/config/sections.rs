@@ -133,6 +133,16 @@ section! {
         hello_timeout_ms: u32 = 5_000, in 100..=60_000;
         /// Bytes of messages that wait for one slow device before it gets hints to fetch them instead.
         outbox_bytes: u32 = 131_072, in 65_536..=16_777_216;
+        /// How long a message that was pushed to a device waits to be acknowledged, in milliseconds; then it is sent
+        /// again, and again after each further such time.
+        ack_timeout_ms: u32 = 18_000, in 1_000..=600_000;
+        /// How often it is sent again. After one more such time the connection is closed.
+        ack_resends: u32 = 3, in 0..=20;
+        /// How long the session of a device that lost its connection waits for it to come back, in milliseconds.
+        resume_ttl_ms: u32 = 120_000, in 1_000..=3_600_000;
+        /// Connections accepted per second on each TCP port, and at once after a pause. Others wait in the system's
+        /// queue.
+        accepts_per_second: u32 = 10_000, in 1..=1_000_000;
         /// Connections at once, over all transports.
         max_connections: usize = 100_000, in 1..=10_000_000;
     }

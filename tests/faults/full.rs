@@ -113,7 +113,7 @@ pub async fn stopped(report: &mut Report, name: &str, gateway: &Gateway, attempt
     report.exactly(format!("{name}: sends without an answer"), silent, 0);
     let slowest = attempts.iter().map(|attempt| attempt.took).max().unwrap_or_default();
     report.at_most(format!("{name}: slowest answer"), slowest.as_secs_f64(), "s", ANSWER.as_secs_f64());
-    only_retryable(report, attempts);
+    only_retryable(report, name, attempts);
     report.exactly(format!("{name}: connections that live on"), alive, PROBERS);
     let ready = http::get(gateway.http, "/readyz").await.map_or(0, |answer| answer.status);
     report.exactly(format!("{name}: /readyz"), ready.into(), 503);

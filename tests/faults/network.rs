@@ -36,7 +36,7 @@ fn lossy() -> Rules {
 
 /// Every connection ends in the middle of a frame after some messages, and is slow.
 fn truncating() -> Rules {
-    Rules { cut_after: Some(2_345), bytes_per_second: Some(64 * 1024), ..Rules::default() }
+    Rules { cut_after: Some(1_234), bytes_per_second: Some(64 * 1024), ..Rules::default() }
 }
 
 /// A bad network in both directions, by the proxy.

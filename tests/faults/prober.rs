@@ -117,7 +117,7 @@ impl Prober {
 }
 
 /// While the store takes nothing, a sender hears only that: retryable, and that it is not stored or not known.
-pub fn only_retryable(report: &mut Report, attempts: &[Attempt]) {
+pub fn only_retryable(report: &mut Report, name: &str, attempts: &[Attempt]) {
     let allowed = [Code::OUTCOME_UNKNOWN, Code::UNAVAILABLE].map(Code::number);
     let wrong: Vec<&Error> = attempts
         .iter()
@@ -126,7 +126,7 @@ pub fn only_retryable(report: &mut Report, attempts: &[Attempt]) {
             _ => None,
         })
         .collect();
-    report.exactly("answers but UNKNOWN and UNAVAILABLE", wrong.len(), 0);
+    report.exactly(format!("{name}: answers but UNKNOWN and UNAVAILABLE"), wrong.len(), 0);
     if let Some(error) = wrong.first() {
         report.note(format!("the first of them: {} {:?}", error.code, error.message));
     }

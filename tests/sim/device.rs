@@ -60,6 +60,8 @@ pub struct Device {
     input: BytesMut,
     /// Counts dials and plans, so that what was planned for an earlier one is known as stale.
     pub turn: u64,
+    /// Counts starts of the application.
+    pub life: u64,
     tick_ms: Option<u64>,
     /// Whether the history says that it is reachable.
     pub reachable: bool,
@@ -82,6 +84,7 @@ impl Device {
             connected_ms: 0,
             input: BytesMut::new(),
             turn: 0,
+            life: 0,
             tick_ms: None,
             reachable: false,
         }
@@ -102,7 +105,7 @@ impl Device {
     pub fn restart(&mut self, now: Instant, seed: u64) {
         self.session = Session::new(now, seed);
         (self.link, self.backoff, self.input) = (Link::Off, Backoff::default(), BytesMut::new());
-        (self.turn, self.tick_ms) = (self.turn + 1, None);
+        (self.turn, self.life, self.tick_ms) = (self.turn + 1, self.life + 1, None);
     }
 }
 
@@ -294,30 +297,38 @@ impl World {
         device.turn += 1;
     }
 
-    /// Performs what the session decides.
+    /// Performs what the session decides, and what the application decides upon it.
     pub fn perform(&mut self, d: usize) {
-        for action in self.devices[d].session.take_actions() {
-            match action {
-                Action::Write(frame) => {
-                    if let Link::Up(conn) = self.devices[d].link {
-                        self.write(d, conn, &frame);
-                    }
+        loop {
+            let actions = self.devices[d].session.take_actions();
+            if actions.is_empty() {
+                return;
+            }
+            actions.into_iter().for_each(|action| self.perform_one(d, action));
+        }
+    }
+
+    fn perform_one(&mut self, d: usize, action: Action) {
+        match action {
+            Action::Write(frame) => {
+                if let Link::Up(conn) = self.devices[d].link {
+                    self.write(d, conn, &frame);
                 }
-                Action::Settle(id, result) => self.settled(d, id, result),
-                Action::Answer(ticket, answer) => self.answered(d, ticket, *answer),
-                Action::Deliver(stream, message) => self.delivered(d, stream, &message),
-                Action::End(stream, error) => self.stream_ended(d, stream, &error),
-                Action::Emit(event) => self.told(d, *event),
-                Action::FetchToken => {
-                    let turn = self.devices[d].turn;
-                    self.at(self.now + 200, Ev::Renew(d, turn));
+            }
+            Action::Settle(id, result) => self.settled(d, id, result),
+            Action::Answer(ticket, answer) => self.answered(d, ticket, *answer),
+            Action::Deliver(stream, message) => self.delivered(d, stream, &message),
+            Action::End(stream, error) => self.stream_ended(d, stream, &error),
+            Action::Emit(event) => self.told(d, *event),
+            Action::FetchToken => {
+                let turn = self.devices[d].turn;
+                self.at(self.now + 200, Ev::Renew(d, turn));
+            }
+            Action::HangUp(lost) => {
+                if let Some(conn) = self.devices[d].conn() {
+                    self.close_conn(conn);
                 }
-                Action::HangUp(lost) => {
-                    if let Some(conn) = self.devices[d].conn() {
-                        self.close_conn(conn);
-                    }
-                    self.on_lost(d, *lost);
-                }
+                self.on_lost(d, *lost);
             }
         }
     }

@@ -5,7 +5,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use proptest::prelude::*;
 use protocol::code::Code;
 use protocol::splice;
-use protocol::v1::Role;
+use protocol::v1::{self, Role, relation};
 use storage::log::AppendOutcome;
 use whimbrel_channel::conversation::event::{Body, Event};
 
@@ -23,6 +23,16 @@ enum Op {
         device: u64,
         which: usize,
         reconnects: bool,
+    },
+    /// Edits or recalls an entry, which may be there or not.
+    Change {
+        device: u64,
+        recalls: bool,
+        back: u64,
+    },
+    TargetLoaded {
+        which: usize,
+        fails: bool,
     },
     Add {
         device: u64,
@@ -74,6 +84,9 @@ fn op() -> impl Strategy<Value = Op> {
         8 => (device.clone(), any::<bool>()).prop_map(|(device, chained)| Op::Send { device, chained }),
         4 => (device.clone(), any::<prop::sample::Index>(), any::<bool>())
             .prop_map(|(device, which, reconnects)| Op::Retry { device, which: which.index(1000), reconnects }),
+        3 => (device.clone(), any::<bool>(), 0..12u64)
+            .prop_map(|(device, recalls, back)| Op::Change { device, recalls, back }),
+        3 => (0..8usize, prop::bool::weighted(0.1)).prop_map(|(which, fails)| Op::TargetLoaded { which, fails }),
         1 => (device.clone(), user.clone()).prop_map(|(device, user)| Op::Add { device, user }),
         1 => (device, user).prop_map(|(device, user)| Op::Remove { device, user }),
         4 => (0..8usize, prop::bool::weighted(0.1)).prop_map(|(which, fails)| Op::Loaded { which, fails }),
@@ -126,6 +139,12 @@ impl World {
                     Body::Send(after.map_or(send(n), |after| send_after(n, after)))
                 });
             }
+            Op::Change { device, recalls, back } => {
+                let kind = if recalls { relation::Kind::Recall } else { relation::Kind::Edit };
+                let seq = (self.bench.log.tip() + 2).saturating_sub(back).max(1);
+                self.fresh(device, None, |n| Body::Send(related(n, kind, seq)));
+            }
+            Op::TargetLoaded { which, fails } => self.target_loaded(which, fails),
             Op::Add { device, user } => self.fresh(device, None, |n| add(n, USERS[user], Role::Member)),
             Op::Remove { device, user } => self.fresh(device, None, |n| remove(n, USERS[user])),
             Op::Retry { device, which, reconnects } => self.retry(device, which, reconnects),
@@ -183,6 +202,20 @@ impl World {
         }
     }
 
+    fn target_loaded(&mut self, which: usize, fails: bool) {
+        if self.bench.targets.is_empty() {
+            return;
+        }
+        let seq = self.bench.targets[which % self.bench.targets.len()];
+        match fails {
+            true => {
+                self.bench.targets.retain(|&asked| asked != seq);
+                self.bench.event(Event::TargetLoaded { seq, entry: Err(broken()) });
+            }
+            false => self.bench.load_target(seq),
+        }
+    }
+
     fn outcome(&mut self, outcome: Outcome) {
         if self.bench.append.is_none() {
             return;
@@ -236,6 +269,7 @@ impl World {
     fn check(&self) {
         assert_eq!(self.told.len(), self.asked.len(), "every request is answered once");
         self.check_log();
+        self.check_changes();
         self.check_definite();
         self.check_order();
         for pair in self.pushed.windows(2) {
@@ -256,6 +290,24 @@ impl World {
                 let left: Vec<String> = before.members_changed.map(|c| c.removed).unwrap_or_default();
                 let members = self.entitled(seq - 1);
                 assert!(members.contains(&message.sender) && !left.contains(&message.sender));
+            }
+        }
+    }
+
+    /// Edits are by the author, recalls by the author or by who may, of messages that nobody had recalled before.
+    fn check_changes(&self) {
+        let mut recalled = BTreeSet::new();
+        for seq in 1..=self.bench.log.tip() {
+            let message = self.bench.log.message(seq);
+            let Some(v1::Relation { kind, seq: of }) = message.relation else { continue };
+            assert!(of < seq && !recalled.contains(&of));
+            let target = self.bench.log.message(of);
+            assert!(target.relation.is_none() && target.members_changed.is_none());
+            let recalls = kind == relation::Kind::Recall as i32;
+            // "a" owns the room and "c" is its agent, if they did not leave and come back.
+            assert!(target.sender == message.sender || (recalls && ["a", "c"].contains(&&*message.sender)));
+            if recalls {
+                recalled.insert(of);
             }
         }
     }

@@ -5,7 +5,7 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use proptest::prelude::*;
 use protocol::code::Code;
-use protocol::v1::Role;
+use protocol::v1::{Role, relation};
 use whimbrel_channel::conversation::event::Body;
 
 use crate::support::*;
@@ -13,6 +13,7 @@ use crate::support::*;
 #[derive(Clone, Debug)]
 enum Op {
     Send { device: u64, n: u64, after: Option<u64> },
+    Change { device: u64, n: u64, recalls: bool, back: u64 },
     Add { device: u64, n: u64, user: usize },
     Remove { device: u64, n: u64, user: usize },
     Applied,
@@ -31,11 +32,16 @@ fn op() -> impl Strategy<Value = Op> {
     prop_oneof![
         6 => (device.clone(), n.clone(), proptest::option::of(1..24u64))
             .prop_map(|(device, n, after)| Op::Send { device, n, after }),
+        3 => (device.clone(), n.clone(), any::<bool>(), 0..10u64)
+            .prop_map(|(device, n, recalls, back)| Op::Change { device, n, recalls, back }),
         1 => (device.clone(), n.clone(), user.clone()).prop_map(|(device, n, user)| Op::Add { device, n, user }),
         1 => (device, n, user).prop_map(|(device, n, user)| Op::Remove { device, n, user }),
         3 => Just(Op::Applied),
     ]
 }
+
+/// Who joins and who leaves.
+type Change = Result<(Option<&'static str>, Option<&'static str>), Code>;
 
 /// The reference: no batches, no flight.
 struct Model {
@@ -43,17 +49,35 @@ struct Model {
     sent: BTreeMap<(u64, u64), u64>,
     active: BTreeSet<&'static str>,
     pushed: Vec<(u64, Vec<String>)>,
+    /// Messages that may be changed: who wrote them, whether they were recalled.
+    messages: BTreeMap<u64, (&'static str, bool)>,
+    /// What each user may see: first and last seqs.
+    spans: BTreeMap<&'static str, Vec<(u64, u64)>>,
 }
 
 impl Model {
     fn serve(&mut self, op: &Op) -> Told {
         match *op {
-            Op::Send { device, n, after } => self.entry(device, n, |model| {
-                match after.is_some_and(|after| !model.sent.contains_key(&(device, after))) {
-                    true => Err(Code::OUT_OF_ORDER),
-                    false => Ok((None, None)),
+            Op::Send { device, n, after } => {
+                let told = self.entry(device, n, |model| {
+                    match after.is_some_and(|after| !model.sent.contains_key(&(device, after))) {
+                        true => Err(Code::OUT_OF_ORDER),
+                        false => Ok((None, None)),
+                    }
+                });
+                if let Told::Ack(seq) = told {
+                    self.messages.insert(seq, (user_of(device), false));
                 }
-            }),
+                told
+            }
+            Op::Change { device, n, recalls, back } => {
+                let of = self.target(back);
+                let told = self.entry(device, n, |model| model.may_change(user_of(device), recalls, of));
+                if let (Told::Ack(_), true, Some(message)) = (told, recalls, self.messages.get_mut(&of)) {
+                    message.1 = true;
+                }
+                told
+            }
             Op::Add { device, n, user } => {
                 self.entry(device, n, |model| match model.active.contains(USERS[user]) {
                     true => Err(Code::INVALID_REQUEST),
@@ -72,12 +96,22 @@ impl Model {
         }
     }
 
-    fn entry(
-        &mut self,
-        device: u64,
-        n: u64,
-        change: impl FnOnce(&Model) -> Result<(Option<&'static str>, Option<&'static str>), Code>,
-    ) -> Told {
+    /// The entry that a change names: around the tip.
+    fn target(&self, back: u64) -> u64 {
+        (self.tip + 2).saturating_sub(back).max(1)
+    }
+
+    fn may_change(&self, user: &'static str, recalls: bool, of: u64) -> Change {
+        let seen = self.spans[user].iter().any(|&(first, last)| (first..=last).contains(&of));
+        match self.messages.get(&of).filter(|_| seen) {
+            None => Err(Code::INVALID_REQUEST),
+            Some((author, _)) if *author != user && !(recalls && user == "a") => Err(Code::NOT_ALLOWED),
+            Some((_, true)) => Err(Code::INVALID_REQUEST),
+            Some((_, false)) => Ok((None, None)),
+        }
+    }
+
+    fn entry(&mut self, device: u64, n: u64, change: impl FnOnce(&Model) -> Change) -> Told {
         if let Some(&seq) = self.sent.get(&(device, n)) {
             return Told::Again(seq);
         }
@@ -91,9 +125,13 @@ impl Model {
         self.tip += 1;
         self.sent.insert((device, n), self.tip);
         self.active.extend(joins);
+        if let Some(joins) = joins {
+            self.spans.entry(joins).or_default().push((self.tip, u64::MAX));
+        }
         self.pushed.push((self.tip, self.active.iter().map(|user| user.to_string()).collect()));
         if let Some(leaves) = leaves {
             self.active.remove(leaves);
+            self.spans.get_mut(leaves).unwrap().last_mut().unwrap().1 = self.tip;
         }
         Told::Ack(self.tip)
     }
@@ -101,6 +139,7 @@ impl Model {
 
 fn body(op: &Op) -> Body {
     match *op {
+        Op::Change { .. } => unreachable!("depends on the tip"),
         Op::Send { n, after: None, .. } => Body::Send(send(n)),
         Op::Send { n, after: Some(after), .. } => Body::Send(send_after(n, after)),
         // "a" is the owner for good; a member who comes again is a member.
@@ -128,12 +167,20 @@ proptest! {
         bench.settle();
         let mut model = Model {
             tip: 1, sent: BTreeMap::new(), active: ["a", "b"].into(), pushed: Vec::new(),
+            messages: BTreeMap::new(), spans: [("a", vec![(1, u64::MAX)]), ("b", vec![(1, u64::MAX)])].into(),
         };
         let mut expected = BTreeMap::new();
         for (re, op) in ops.iter().enumerate().filter(|(_, op)| !is_about_a(op)) {
             match op {
                 Op::Applied if bench.append.is_some() => bench.applied(),
                 Op::Applied => {}
+                Op::Change { device, n, recalls, back } => {
+                    let re = re as u64 + 1;
+                    let kind = if *recalls { relation::Kind::Recall } else { relation::Kind::Edit };
+                    let body = Body::Send(related(*n, kind, model.target(*back)));
+                    expected.insert(re, model.serve(op));
+                    bench.ask(user_of(*device), *device, re, body);
+                }
                 Op::Send { device, .. } | Op::Add { device, .. } | Op::Remove { device, .. } => {
                     let re = re as u64 + 1;
                     expected.insert(re, model.serve(op));

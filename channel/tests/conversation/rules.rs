@@ -257,27 +257,6 @@ fn a_conflict_is_definite_and_ends_ownership() {
 }
 
 #[test]
-fn a_reply_refers_to_what_is_there_and_edits_are_not_offered() {
-    let mut bench = warm();
-    let related = |n, kind: relation::Kind, seq| {
-        Body::Send(v1::Send { relation: Some(v1::Relation { kind: kind.into(), seq }), ..send(n) })
-    };
-    bench.ask("a", 1, 1, Body::Send(send(10)));
-    // Seq 4 is in flight when this one arrives, and stored when it is decided.
-    bench.ask("a", 1, 2, related(11, relation::Kind::Reply, 4));
-    bench.ask("a", 1, 3, related(12, relation::Kind::Reply, 6));
-    bench.ask("a", 1, 4, related(13, relation::Kind::Edit, 1));
-    bench.ask("a", 1, 5, related(14, relation::Kind::Recall, 1));
-    bench.settle();
-    let (invalid, unimplemented) = (Told::No(Code::INVALID_REQUEST), Told::No(Code::UNIMPLEMENTED));
-    let told = bench.told();
-    assert_eq!(
-        told,
-        [(4, unimplemented), (5, unimplemented), (1, Told::Ack(4)), (2, Told::Ack(5)), (3, invalid)]
-    );
-}
-
-#[test]
 fn what_is_not_stored_goes_out_at_once() {
     let mut bench = warm();
     bench.ask("a", 1, 1, Body::Send(v1::Send { no_store: true, ..send(10) }));

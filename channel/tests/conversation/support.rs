@@ -8,7 +8,7 @@ use protocol::code::Code;
 use protocol::v1::server_frame::Body as Answer;
 use protocol::v1::{self, Role, ServerFrame};
 use storage::ConversationKey;
-use storage::log::{Append, AppendOutcome, Entry, Opened, SenderSlot};
+use storage::log::{Append, AppendOutcome, Entry, EntryKind, Fate, Opened, SenderSlot, StoredEntry};
 use storage::member::MemberRow;
 use storage::{StoreError, member::Cursors};
 use whimbrel_channel::conversation::Conversation;
@@ -61,6 +61,12 @@ impl FakeLog {
         self.slots.range((device, 0)..=(device, u8::MAX)).map(|(_, slot)| *slot).collect()
     }
 
+    pub fn stored(&self, seq: u64) -> StoredEntry {
+        let recalled = self.entries.iter().any(|entry| entry.kind == EntryKind::Recall(seq));
+        let payload = self.entries[seq as usize - 1].payload.clone();
+        StoredEntry { seq, payload, fate: Fate { recalled, edited: 0 } }
+    }
+
     pub fn message(&self, seq: u64) -> v1::Message {
         v1::Message::decode(&self.entries[seq as usize - 1].payload[..]).unwrap()
     }
@@ -75,6 +81,8 @@ pub struct Bench {
     pub append: Option<Append>,
     pub reopen: bool,
     pub loads: Vec<u64>,
+    /// Entries that were asked for.
+    pub targets: Vec<u64>,
     pub raised: Vec<Event>,
     pub answers: Vec<(ReplyTo, Answer)>,
     pub pushes: Vec<Push>,
@@ -94,6 +102,7 @@ impl Bench {
             append: None,
             reopen: false,
             loads: Vec::new(),
+            targets: Vec::new(),
             raised: Vec::new(),
             answers: Vec::new(),
             pushes: Vec::new(),
@@ -123,6 +132,7 @@ impl Bench {
         self.conversation = Conversation::new(self.key.clone(), self.log.open());
         (self.append, self.reopen) = (None, false);
         self.loads.clear();
+        self.targets.clear();
         self.raised.clear();
     }
 
@@ -141,6 +151,7 @@ impl Bench {
                 self.answers.push((to, body));
             }
             Action::LoadSender(device) => self.loads.push(device),
+            Action::LoadTarget(seq) => self.targets.push(seq),
             Action::Append(append) => assert!(self.append.replace(append).is_none(), "one append in flight"),
             Action::Push(push) => {
                 assert!(push.seq <= self.log.tip(), "pushed before it is stored");
@@ -171,6 +182,13 @@ impl Bench {
         let slots = Ok(self.log.sender(device));
         self.loads.retain(|&asked| asked != device);
         self.event(Event::SenderLoaded { device, slots });
+    }
+
+    /// Answers a LoadTarget with what is stored now.
+    pub fn load_target(&mut self, seq: u64) {
+        self.targets.retain(|&asked| asked != seq);
+        let entry = Ok(Some(self.log.stored(seq)));
+        self.event(Event::TargetLoaded { seq, entry });
     }
 
     /// Applies the append in flight.
@@ -205,6 +223,8 @@ impl Bench {
         loop {
             if let Some(&device) = self.loads.first() {
                 self.load(device);
+            } else if let Some(&seq) = self.targets.first() {
+                self.load_target(seq);
             } else if self.append.is_some() {
                 self.applied();
             } else if self.reopen {
@@ -287,6 +307,11 @@ pub fn send(n: u64) -> v1::Send {
 /// A message whose predecessor is `after`.
 pub fn send_after(n: u64, after: u64) -> v1::Send {
     v1::Send { after: id(after), ..send(n) }
+}
+
+/// A message that refers to an earlier one.
+pub fn related(n: u64, kind: v1::relation::Kind, seq: u64) -> v1::Send {
+    v1::Send { relation: Some(v1::Relation { kind: kind.into(), seq }), ..send(n) }
 }
 
 pub fn new_member(user: &str, role: Role) -> v1::NewMember {

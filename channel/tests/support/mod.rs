@@ -12,7 +12,7 @@ use prost::Message as _;
 use protocol::node::v1::*;
 use protocol::v1::{self, Content, ConversationInfo, Role, ServerFrame, client_frame, server_frame};
 use storage::embedded::{EmbeddedConfig, EmbeddedStore};
-use storage::log::{Append, AppendOutcome, Entry};
+use storage::log::{Append, AppendOutcome, Entry, EntryKind, Users};
 use storage::member::MemberRow;
 use storage::{ConversationKey, Log};
 use tempfile::TempDir;
@@ -20,6 +20,8 @@ use tokio::sync::mpsc;
 use whimbrel_channel::config::ChannelConfig;
 use whimbrel_channel::node::ChannelNode;
 
+/// Grace of presence in most tests.
+pub const GRACE: Duration = Duration::from_millis(100);
 pub const TENANT: &str = "demo";
 /// Frames that a test may leave unread.
 const INBOX: usize = 16_384;
@@ -53,6 +55,15 @@ impl World {
     pub async fn over(store: Arc<EmbeddedStore>, clock: Arc<dyn Clock>) -> World {
         let node = node_id(NodeType::Channel, 1);
         let config = ChannelConfig::new(node, WorkerNumber::new(7).unwrap());
+        World::configured(ChannelConfig { presence_grace: GRACE, ..config }, store, clock).await
+    }
+
+    /// Another node with settings of its own.
+    pub async fn configured(
+        config: ChannelConfig,
+        store: Arc<EmbeddedStore>,
+        clock: Arc<dyn Clock>,
+    ) -> World {
         let node = ChannelNode::start(config, store.clone(), clock).await.unwrap();
         World { node, store, directory: None }
     }
@@ -76,6 +87,8 @@ impl World {
         let key = ConversationKey::new(TENANT, conversation);
         let opened = self.store.open(&key).await.unwrap();
         let mut tip = opened.tip;
+        let active: Users =
+            members.iter().filter(|row| row.is_active()).map(|row| row.user.as_str().into()).collect();
         for (n, chunk) in entries.chunks(100).enumerate() {
             let first = n == 0;
             let append = Append {
@@ -86,6 +99,7 @@ impl World {
                 at_ms,
                 entries: chunk.to_vec(),
                 members: if first { members.clone() } else { Vec::new() },
+                active: active.clone(),
                 info: first.then(|| info.clone()),
             };
             assert_eq!(self.store.append(append).await, AppendOutcome::Applied);
@@ -105,7 +119,12 @@ pub fn entry(seq: u64, data: &[u8], sender: &str) -> Entry {
     let content = Content { r#type: "text/plain".into(), data: Bytes::copy_from_slice(data) };
     let message =
         v1::Message { seq, sender: sender.into(), content: Some(content), ..v1::Message::default() };
-    Entry { payload: message.encode_to_vec().into(), sender: sender.into(), slot: None }
+    Entry {
+        payload: message.encode_to_vec().into(),
+        sender: sender.into(),
+        slot: None,
+        kind: EntryKind::Shown,
+    }
 }
 
 pub fn member(user: &str, from: u64) -> MemberRow {

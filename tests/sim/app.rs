@@ -1,0 +1,272 @@
+//! The application on a device: follows every conversation it hears of, and writes the history.
+
+use std::collections::BTreeMap;
+
+use client::error::RequestError;
+use client::inboxes::StreamId;
+use client::requests::Ticket;
+use client::{Ack, Event as Told, From, Message, MessageId};
+use protocol::v1::client_frame::Body as Ask;
+use protocol::v1::server_frame::Body as Answer;
+use protocol::v1::{self, ServerFrame};
+
+use crate::say;
+use crate::support::history::{Entry, Event, Op, Outcome, ReadResult};
+use crate::world::{Ev, World};
+
+/// What an application remembers.
+#[derive(Default)]
+pub struct App {
+    pub streams: BTreeMap<String, StreamId>,
+    next: u64,
+    pub tickets: BTreeMap<Ticket, Purpose>,
+    /// In the order of sending.
+    pub unsettled: Vec<Unsettled>,
+    /// The highest seq seen of each conversation; survives the application.
+    pub seen: BTreeMap<String, u64>,
+}
+
+/// A send that has no outcome yet.
+pub struct Unsettled {
+    pub op: Op,
+    pub id: MessageId,
+    pub conversation: String,
+    pub send: v1::Send,
+}
+
+/// What a request was for.
+pub enum Purpose {
+    Read(Op),
+    List,
+    Create,
+    Change(String, MessageId),
+    Mark,
+    Other,
+}
+
+impl World {
+    /// The name of a device's conversation in the history: tenants do not share conversations.
+    pub fn full(&self, d: usize, conversation: &str) -> String {
+        format!("{}/{conversation}", self.devices[d].tenant)
+    }
+
+    pub fn full_user(&self, d: usize) -> String {
+        format!("{}/{}", self.devices[d].tenant, self.devices[d].user)
+    }
+
+    pub fn request(&mut self, d: usize, purpose: Purpose, body: Ask) {
+        let app = &mut self.devices[d].app;
+        app.next += 1;
+        let ticket = app.next;
+        app.tickets.insert(ticket, purpose);
+        let now = self.instant();
+        self.devices[d].session.request(now, ticket, body);
+        self.after(d);
+    }
+
+    /// The application follows a conversation.
+    pub fn follow(&mut self, d: usize, conversation: &str) {
+        if self.devices[d].app.streams.contains_key(conversation) {
+            return;
+        }
+        let (device, user) = (self.devices[d].number, self.full_user(d));
+        let named = self.full(d, conversation);
+        self.history.push(Event::Follows { device, user, conversation: named, from: 1 });
+        let app = &mut self.devices[d].app;
+        app.next += 1;
+        let stream = app.next;
+        app.streams.insert(conversation.to_owned(), stream);
+        let from = match app.seen.get(conversation) {
+            Some(seq) => From::Seq(seq + 1),
+            None => From::Start,
+        };
+        self.note(d, format!("follows {conversation} from {from:?}"));
+        let now = self.instant();
+        self.devices[d].session.open_stream(now, stream, conversation.to_owned(), from);
+    }
+
+    /// The application sends.
+    pub fn send(&mut self, d: usize, conversation: &str, send: v1::Send, id: MessageId) {
+        let body = send.content.as_ref().map(|content| content.data.to_vec()).unwrap_or_default();
+        let (number, named) = (self.devices[d].number, self.full(d, conversation));
+        let op = self.history.send(number, &named, id, &body);
+        let conversation = conversation.to_owned();
+        let unsettled = Unsettled { op, id, conversation: conversation.clone(), send: send.clone() };
+        self.devices[d].app.unsettled.push(unsettled);
+        let now = self.instant();
+        self.devices[d].session.send(now, &conversation, id, send);
+        self.after(d);
+    }
+
+    pub fn settled(&mut self, d: usize, id: MessageId, result: Result<Ack, RequestError>) {
+        let app = &mut self.devices[d].app;
+        let Some(at) = app.unsettled.iter().position(|unsettled| unsettled.id == id) else { return };
+        let unsettled = app.unsettled.remove(at);
+        let outcome = match result {
+            Ok(Ack { seq, duplicate, .. }) => Outcome::Acked { seq, duplicate },
+            Err(RequestError::Closed(_) | RequestError::Unexpected) => Outcome::Unknown,
+            Err(_) => Outcome::Refused,
+        };
+        self.note(d, format!("message {} is {outcome:?}", say::id(&id)));
+        self.history.ended(unsettled.op, outcome);
+    }
+
+    pub fn answered(&mut self, d: usize, ticket: Ticket, answer: Result<Answer, RequestError>) {
+        let Some(purpose) = self.devices[d].app.tickets.remove(&ticket) else { return };
+        match (purpose, answer) {
+            (Purpose::Read(op), Ok(Answer::SyncResult(result))) => self.read(op, result),
+            (Purpose::List, Ok(Answer::Conversations(page))) => self.listed(d, page),
+            (Purpose::List, Err(_)) => {
+                let life = self.devices[d].life;
+                self.at(self.now + 3_000, Ev::List(d, life));
+            }
+            (Purpose::Create, Ok(Answer::SendAck(ack))) => {
+                let id = ack.client_msg_id[..].try_into().unwrap_or_default();
+                self.changed(d, &ack.conversation, id, ack.seq);
+                self.follow(d, &ack.conversation);
+            }
+            (Purpose::Change(conversation, id), Ok(Answer::SendAck(ack))) => {
+                self.changed(d, &conversation, id, ack.seq);
+            }
+            (Purpose::Mark, Ok(Answer::Cursor(cursor))) => {
+                let (conversation, user) = (self.full(d, &cursor.conversation), self.full_user(d));
+                let v1::Cursor { read, delivered, .. } = cursor;
+                self.history.push(Event::Marked { conversation, user, read, delivered });
+            }
+            _ => {}
+        }
+    }
+
+    fn changed(&mut self, d: usize, conversation: &str, id: MessageId, seq: u64) {
+        let (device, conversation) = (self.devices[d].number, self.full(d, conversation));
+        self.history.push(Event::ChangeAcked { device, conversation, id, seq });
+    }
+
+    fn read(&mut self, op: Op, result: v1::SyncResult) {
+        let Some(range) = result.ranges.into_iter().next().filter(|range| range.error.is_none()) else {
+            return;
+        };
+        let entries = range.messages.iter().map(|message| self.entry(message)).collect();
+        let v1::SyncedRange { first, last, tip, has_more, .. } = range;
+        self.history.push(Event::ReadEnded { op, result: ReadResult { first, last, tip, has_more, entries } });
+    }
+
+    fn listed(&mut self, d: usize, page: v1::ConversationPage) {
+        for row in &page.conversations {
+            let (device, user) = (self.devices[d].number, self.full_user(d));
+            let conversation = self.full(d, &row.conversation);
+            let v1::ConversationSummary { tip, read, unread, .. } = *row;
+            self.history.push(Event::Unread { device, user, conversation, tip, read, unread });
+            self.follow(d, &row.conversation);
+        }
+        if !page.next_page.is_empty() {
+            let list = v1::ListConversations { page: page.next_page, limit: 3 };
+            self.request(d, Purpose::List, Ask::ListConversations(list));
+        }
+    }
+
+    /// The application asks for its conversations.
+    pub fn list(&mut self, d: usize) {
+        let list = v1::ListConversations { limit: 3, ..Default::default() };
+        self.request(d, Purpose::List, Ask::ListConversations(list));
+    }
+
+    pub fn delivered(&mut self, d: usize, stream: StreamId, message: &Message) {
+        let device = &mut self.devices[d];
+        let seen = device.app.seen.entry(message.conversation.clone()).or_default();
+        *seen = (*seen).max(message.seq);
+        let (number, life) = (device.number, device.life);
+        let conversation = self.full(d, &message.conversation);
+        let entry = Entry {
+            seq: message.seq,
+            device: self.ids.get(&message.sender_device).copied().unwrap_or(message.sender_device),
+            id: message.id[..].try_into().unwrap_or_default(),
+            body: message.content.data.to_vec(),
+            change: message.members_changed.is_some(),
+        };
+        self.history.push(Event::Saw { device: number, conversation, entry });
+        let at = self.now + self.rng.range(0, 50);
+        self.at(at, Ev::Refund(d, life, stream, 512 + message.content.data.len()));
+    }
+
+    /// The application took a message out of a stream.
+    pub fn refund(&mut self, d: usize, life: u64, stream: StreamId, bytes: usize) {
+        if self.devices[d].life == life {
+            let now = self.instant();
+            self.devices[d].session.refund(now, stream, 1, bytes);
+            self.after(d);
+        }
+    }
+
+    pub fn stream_ended(&mut self, d: usize, stream: StreamId, error: &RequestError) {
+        self.note(d, format!("stream {stream} ends: {error}"));
+        self.devices[d].app.streams.retain(|_, id| *id != stream);
+    }
+
+    /// The client tells its application something beside messages.
+    pub fn told(&mut self, d: usize, event: Told) {
+        match event {
+            Told::Connected { .. } => self.list(d),
+            Told::NewConversation { conversation } | Told::Activity { conversation, .. } => {
+                self.follow(d, &conversation);
+            }
+            _ => {}
+        }
+    }
+
+    /// What a frame tells a device, beside what its session makes of it.
+    pub fn record(&mut self, d: usize, frame: &ServerFrame) {
+        match &frame.body {
+            Some(Answer::Message(message)) => self.received(d, &message.conversation, message),
+            Some(Answer::Head(head)) => self.learned(d, &head.conversation, head.tip),
+            Some(Answer::SendAck(ack)) => self.learned(d, &ack.conversation, ack.seq),
+            Some(Answer::SyncResult(result)) => {
+                for range in result.ranges.iter().filter(|range| range.error.is_none()) {
+                    range.messages.iter().for_each(|message| self.received(d, &range.conversation, message));
+                    self.learned(d, &range.conversation, range.tip);
+                }
+            }
+            Some(Answer::Conversations(page)) => {
+                for row in &page.conversations {
+                    let last = row.last_message.iter();
+                    last.for_each(|message| self.received(d, &row.conversation, message));
+                    self.learned(d, &row.conversation, row.tip);
+                }
+            }
+            Some(Answer::Cursor(cursor)) if frame.re == 0 => {
+                let (device, conversation) = (self.devices[d].number, self.full(d, &cursor.conversation));
+                let user = format!("{}/{}", self.devices[d].tenant, cursor.user);
+                let v1::Cursor { read, delivered, .. } = *cursor;
+                let connection = self.devices[d].conn().unwrap_or_default() as u64;
+                let told = Event::CursorTold { device, connection, conversation, user, read, delivered };
+                self.history.push(told);
+            }
+            _ => {}
+        }
+    }
+
+    fn received(&mut self, d: usize, conversation: &str, message: &v1::Message) {
+        if message.seq > 0 {
+            let (device, user) = (self.devices[d].number, self.full_user(d));
+            let (conversation_full, seq) = (self.full(d, conversation), message.seq);
+            self.history.push(Event::Received { device, user, conversation: conversation_full, seq });
+            self.learned(d, conversation, seq);
+        }
+    }
+
+    fn learned(&mut self, d: usize, conversation: &str, tip: u64) {
+        let (device, conversation, at) = (self.devices[d].number, self.full(d, conversation), self.now);
+        self.history.push(Event::Learned { device, conversation, tip, at });
+    }
+
+    /// A message off the wire, or out of the log.
+    pub fn entry(&self, message: &v1::Message) -> Entry {
+        Entry {
+            seq: message.seq,
+            device: self.ids.get(&message.sender_device).copied().unwrap_or(message.sender_device),
+            id: message.client_msg_id[..].try_into().unwrap_or_default(),
+            body: message.content.as_ref().map(|content| content.data.to_vec()).unwrap_or_default(),
+            change: message.members_changed.is_some(),
+        }
+    }
+}

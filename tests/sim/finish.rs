@@ -1,0 +1,149 @@
+//! What is looked at while a world runs, and what is read when it has come to rest.
+
+use std::collections::BTreeMap;
+
+use protocol::Proto as _;
+use protocol::v1::Message;
+use storage::ConversationKey;
+
+use crate::data::LogState;
+use crate::support::history::Event;
+use crate::world::World;
+
+impl World {
+    /// Looks at the routes and the outboxes of the gateway that is up.
+    pub fn sample(&mut self) {
+        self.sample_routes(false);
+        self.sample_memory();
+    }
+
+    /// Every welcomed connection that the gateway holds, against the routes.
+    fn sample_routes(&mut self, at_rest: bool) {
+        let Some(up) = self.gateway_up() else { return };
+        let parts = self.gateways[up].parts.lock();
+        let Some(parts) = &*parts else { return };
+        let routes = parts.node.routes();
+        for (number, conn) in self.conns.iter_mut().enumerate() {
+            let Some((id, epoch)) = conn.admitted.filter(|_| conn.gateway == up && conn.gateway_open) else {
+                continue;
+            };
+            let device = &self.devices[conn.device];
+            let mut count = 0;
+            let mut routed = false;
+            routes.for_each(&device.tenant, &device.user, |route| {
+                count += u64::from(route.device == id);
+                routed |= (route.device, route.epoch) == (id, epoch);
+            });
+            let since = if routed { None } else { Some(*conn.unrouted_since.get_or_insert(self.now)) };
+            conn.unrouted_since = since;
+            let unrouted_ms = since.map_or(0, |since| self.now - since);
+            if at_rest || count > 1 || unrouted_ms > 0 {
+                let (device, connection) = (device.number, number as u64);
+                self.history.push(Event::Routed { device, connection, routes: count, unrouted_ms });
+            }
+        }
+    }
+
+    fn sample_memory(&mut self) {
+        let Some(up) = self.gateway_up() else { return };
+        let parts = self.gateways[up].parts.lock();
+        let Some(parts) = &*parts else { return };
+        for connector in &parts.connectors {
+            for (device, bytes, bound) in connector.held() {
+                let device = self.ids.get(&device).copied().unwrap_or(device);
+                let (bytes, bound) = (bytes as u64, bound as u64);
+                self.history.push(Event::Held { device, bytes, bound });
+            }
+        }
+    }
+
+    /// Everything is at rest: records what is stored, who may see it and who should have seen it.
+    pub fn finish(&mut self) {
+        self.sample_routes(true);
+        let logs = std::mem::take(&mut self.store.data.logs);
+        for (key, log) in &logs {
+            self.final_log(key, log);
+        }
+        for ((key, user), cursors) in std::mem::take(&mut self.store.data.cursors) {
+            let tip = logs.get(&key).map_or(0, |log| log.tip());
+            let (conversation, user) = (full(&key), format!("{}/{user}", key.tenant));
+            let (read, delivered) = (cursors.read, cursors.delivered);
+            self.history.push(Event::FinalCursor { conversation, user, read, delivered, tip });
+        }
+        for d in 0..self.devices.len() {
+            let device = self.devices[d].number;
+            let online = self.devices[d].is_up();
+            let unsettled = self.devices[d].app.unsettled.len() as u64;
+            self.history.push(Event::AtRest { device, online, unsettled });
+        }
+    }
+
+    fn final_log(&mut self, key: &ConversationKey, log: &LogState) {
+        let conversation = full(key);
+        let decode = |payload: &bytes::Bytes| Message::decode(payload.clone()).unwrap();
+        let messages: Vec<Message> = log.entries.iter().map(decode).collect();
+        let entries = messages.iter().map(|message| self.entry(message)).collect();
+        self.history.push(Event::Final { conversation: conversation.clone(), entries });
+        let mut spans = Spans::default();
+        messages.iter().for_each(|message| spans.apply(message));
+        for (user, all) in &spans.0 {
+            let user = format!("{}/{user}", key.tenant);
+            for (at, span) in all.iter().enumerate() {
+                let (conversation, user) = (conversation.clone(), user.clone());
+                let Span { from, joined, to } = *span;
+                if from < joined {
+                    let to = joined - 1;
+                    let (conversation, user) = (conversation.clone(), user.clone());
+                    self.history.push(Event::Granted { conversation, user, from, to, owed: at == 0 });
+                }
+                self.history.push(Event::Entitled { conversation, user, from: joined, to });
+            }
+        }
+        let stored = log.members.values().filter(|row| row.is_active());
+        let users = stored.map(|row| format!("{}/{}", key.tenant, row.user)).collect();
+        self.history.push(Event::FinalMembers { conversation: conversation.clone(), users });
+        for d in 0..self.devices.len() {
+            let user = self.full_user(d);
+            let mine = *self.devices[d].tenant == *key.tenant && spans.0.contains_key(&self.devices[d].user);
+            if mine && self.devices[d].is_up() {
+                let device = self.devices[d].number;
+                let conversation = conversation.clone();
+                let follows = Event::Follows { device, user, conversation: conversation.clone(), from: 1 };
+                self.history.push(follows);
+                self.history.push(Event::CaughtUp { device, conversation });
+            }
+        }
+    }
+}
+
+/// Seqs that a user may see, and the entry by which the user joined.
+struct Span {
+    from: u64,
+    joined: u64,
+    to: u64,
+}
+
+/// Who may see what, as the log's joins and leaves say; written without a look at how the product does it.
+#[derive(Default)]
+struct Spans(BTreeMap<String, Vec<Span>>);
+
+impl Spans {
+    fn apply(&mut self, message: &Message) {
+        let Some(changed) = &message.members_changed else { return };
+        for new in &changed.added {
+            let spans = self.0.entry(new.user.clone()).or_default();
+            if spans.last().is_none_or(|span| span.to != u64::MAX) {
+                let from = if new.with_history { 1 } else { message.seq };
+                spans.push(Span { from, joined: message.seq, to: u64::MAX });
+            }
+        }
+        for user in &changed.removed {
+            let open = self.0.get_mut(user).and_then(|spans| spans.last_mut());
+            open.into_iter().filter(|span| span.to == u64::MAX).for_each(|span| span.to = message.seq);
+        }
+    }
+}
+
+fn full(key: &ConversationKey) -> String {
+    format!("{}/{}", key.tenant, key.conversation)
+}

@@ -1,0 +1,82 @@
+//! Seeds: one run each, on as many threads as the machine has.
+
+use std::collections::BTreeMap;
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::time::Duration;
+
+use indicatif::{ProgressBar, ProgressDrawTarget, ProgressStyle};
+use parking_lot::Mutex;
+
+use crate::mutant::Mutant;
+use crate::support::checker::{self, Violation};
+use crate::world::World;
+
+/// What came of a seed.
+pub struct Report {
+    pub seed: u64,
+    /// With the number of the invariant.
+    pub violations: Vec<(u8, Violation)>,
+    pub hash: u64,
+    pub events: u64,
+    pub trace: Option<Vec<String>>,
+}
+
+/// Runs one seed.
+pub fn run(seed: u64, mutant: Option<Mutant>, keep_trace: bool) -> Report {
+    let mut world = World::new(seed, mutant, keep_trace);
+    world.run();
+    let found = checker::ALL.iter().flat_map(|(number, check)| {
+        check(&world.history).into_iter().map(|violation| (*number, violation))
+    });
+    let violations = found.collect();
+    let trace = world.trace.lines.take();
+    Report { seed, violations, hash: world.trace.hash(), events: world.trace.events, trace }
+}
+
+/// What came of many.
+#[derive(Default)]
+pub struct Totals {
+    /// Failing seeds, with what is violated.
+    pub failures: BTreeMap<u64, Vec<(u8, Violation)>>,
+    pub events: u64,
+    /// Seeds run.
+    pub seeds: u64,
+}
+
+/// Runs seeds `from ..` until `count` have run, or, if `stop_at_first`, until one fails.
+pub fn run_many(from: u64, count: u64, mutant: Option<Mutant>, stop_at_first: bool, bar: &ProgressBar) -> Totals {
+    let (next, totals) = (AtomicU64::new(0), Mutex::new(Totals::default()));
+    let threads = std::thread::available_parallelism().map_or(1, usize::from);
+    std::thread::scope(|scope| {
+        for _ in 0..threads {
+            scope.spawn(|| {
+                loop {
+                    let at = next.fetch_add(1, Ordering::Relaxed);
+                    if at >= count || (stop_at_first && !totals.lock().failures.is_empty()) {
+                        return;
+                    }
+                    let report = run(from + at, mutant, false);
+                    let mut totals = totals.lock();
+                    totals.events += report.events;
+                    totals.seeds += 1;
+                    if !report.violations.is_empty() {
+                        totals.failures.insert(report.seed, report.violations);
+                    }
+                    drop(totals);
+                    bar.inc(1);
+                }
+            });
+        }
+    });
+    totals.into_inner()
+}
+
+/// A bar on a terminal, nothing elsewhere.
+pub fn bar(count: u64, what: &str) -> ProgressBar {
+    let bar = ProgressBar::with_draw_target(Some(count), ProgressDrawTarget::stderr());
+    let style = "{msg} [{bar:40}] {pos}/{len} {per_sec} {eta}";
+    bar.set_style(ProgressStyle::with_template(style).unwrap().progress_chars("=> "));
+    bar.set_message(what.to_owned());
+    bar.enable_steady_tick(Duration::from_millis(200));
+    bar
+}

@@ -1,0 +1,388 @@
+//! The world: virtual time, one queue of events, everything in it drawn from one seed.
+
+use std::collections::BTreeMap;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicI64, Ordering};
+use std::time::Instant;
+
+use client::MessageId;
+use client::inboxes::StreamId;
+
+use crate::data::Data;
+use crate::device::{Device, Link};
+use crate::gateway::{Gateway, Setup};
+use crate::hub::Out;
+use crate::mutant::Mutant;
+use crate::net::{Conn, Item};
+use crate::rng::Rng;
+use crate::socket::End;
+use crate::store::Store;
+use crate::support::history::{Event, History, Outcome};
+use crate::trace::Trace;
+
+/// How often routes and outboxes are looked at, milliseconds.
+const SAMPLE_MS: u64 = 1_000;
+/// How long everything is left alone at the end: longer than any backoff, heartbeat or deadline of the product.
+const REST_MS: u64 = 150_000;
+
+/// Something that is due.
+#[derive(Clone, Debug)]
+pub enum Ev {
+    Up(usize),
+    Down(usize),
+    Commit(u64),
+    Reply(u64),
+    Tick(usize),
+    Dial(usize, u64),
+    Refused(usize, u64),
+    NoWelcome(usize, usize),
+    Renew(usize, u64),
+    Refund(usize, u64, StreamId, usize),
+    List(usize, u64),
+    Restart(usize, u64),
+    CloseConn(usize),
+    Boot,
+    Thaw(usize),
+    EndZombie(usize),
+    Deed,
+    Create,
+    Fault,
+    Sample,
+}
+
+/// One run.
+pub struct World {
+    pub now: u64,
+    events: BTreeMap<(u64, u64), Ev>,
+    scheduled: u64,
+    pub rng: Rng,
+    pub base: Instant,
+    pub mutant: Option<Mutant>,
+    pub trace: Trace,
+    pub history: History,
+    pub setup: Setup,
+    pub gateways: Vec<Gateway>,
+    pub conns: Vec<Conn>,
+    pub devices: Vec<Device>,
+    pub store: Store,
+    /// DeviceId → number in the history.
+    pub ids: BTreeMap<u64, u64>,
+    /// User names; every tenant has the same.
+    pub users: Vec<String>,
+    /// Messages written so far.
+    pub written: u64,
+    /// Some messages are large.
+    pub large: bool,
+    pub socket_bytes: usize,
+    /// One-way delay of new connections, milliseconds.
+    pub delay: (u64, u64),
+    pub booting: bool,
+    active_ms: u64,
+}
+
+impl World {
+    /// The world of a seed, before anything has happened.
+    pub fn new(seed: u64, mutant: Option<Mutant>, keep_trace: bool) -> World {
+        let mut rng = Rng::new(seed);
+        let setup = Setup {
+            connectors: rng.range(1, 2) as u16,
+            outbox_bytes: *rng.pick(&[2_048, 8_192, 131_072]),
+            mutant,
+            clock_off: Arc::new(AtomicI64::new(0)),
+        };
+        let mut store = Store::new(Data { mutant, ..Data::default() });
+        store.remote = rng.chance(400);
+        store.commit_ms = *rng.pick(&[(1, 3), (2, 20), (20, 200)]);
+        store.unknown_permille = *rng.pick(&[0, 20, 150]);
+        let users = (0..rng.range(3, 6)).map(|n| format!("u{n}")).collect();
+        let active_ms = rng.range(90_000, 360_000);
+        let mut world = World {
+            now: 0,
+            events: BTreeMap::new(),
+            scheduled: 0,
+            base: Instant::now(),
+            mutant,
+            trace: Trace::new(keep_trace),
+            history: History::new(),
+            setup,
+            gateways: Vec::new(),
+            conns: Vec::new(),
+            devices: Vec::new(),
+            store,
+            ids: BTreeMap::new(),
+            users,
+            written: 0,
+            large: rng.chance(400),
+            socket_bytes: *rng.pick(&[512, 4_096, 65_536]),
+            delay: *rng.pick(&[(1, 5), (20, 80), (200, 600)]),
+            booting: false,
+            active_ms,
+            rng,
+        };
+        world.people();
+        world.plan();
+        world
+    }
+
+    /// Users and their devices; in some worlds a second tenant with the same names.
+    fn people(&mut self) {
+        let tenants = if self.rng.chance(300) { 2 } else { 1 };
+        for tenant in 0..tenants {
+            for user in self.users.clone() {
+                for _ in 0..if tenant == 0 { self.rng.range(1, 3) } else { 1 } {
+                    let number = self.devices.len() as u64 + 1;
+                    let seed = self.rng.next();
+                    let mut device = Device::new(number, &format!("t{tenant}"), &user, self.base, seed);
+                    device.window = *self.rng.pick(&[0, 0, 1_024, 16_384]);
+                    device.token_s = *self.rng.pick(&[10_800, 10_800, 90]);
+                    self.devices.push(device);
+                }
+            }
+        }
+    }
+
+    fn plan(&mut self) {
+        self.at(0, Ev::Boot);
+        self.at(SAMPLE_MS, Ev::Sample);
+        for d in 0..self.devices.len() {
+            let at = self.rng.range(10, 2_000);
+            self.at(at, Ev::Dial(d, 0));
+        }
+        for _ in 0..self.rng.range(1, 3) {
+            let at = self.rng.range(2_500, 4_000);
+            self.at(at, Ev::Create);
+        }
+        for _ in 0..self.rng.range(30, 120) {
+            let at = self.rng.range(4_000, self.active_ms);
+            self.at(at, Ev::Deed);
+        }
+        let faults = if self.rng.chance(150) { 0 } else { self.rng.range(2, 30) };
+        for _ in 0..faults {
+            let at = self.rng.range(3_000, self.active_ms);
+            self.at(at, Ev::Fault);
+        }
+    }
+
+    pub fn at(&mut self, at: u64, event: Ev) {
+        self.scheduled += 1;
+        self.events.insert((at.max(self.now), self.scheduled), event);
+    }
+
+    pub fn note(&mut self, d: usize, what: String) {
+        self.trace.note(self.now, &self.devices[d].name, &what);
+    }
+
+    pub fn note_world(&mut self, what: String) {
+        self.trace.note(self.now, "world", &what);
+    }
+
+    /// Everything happens, then everything heals and comes to rest.
+    pub fn run(&mut self) {
+        self.run_until(self.active_ms);
+        self.heal();
+        self.run_until(self.active_ms + REST_MS);
+        self.finish();
+        self.gateways.iter_mut().for_each(Gateway::kill);
+    }
+
+    fn run_until(&mut self, end: u64) {
+        loop {
+            self.collect();
+            let due = self.events.first_key_value().map_or(end, |((at, _), _)| (*at).min(end));
+            if due > self.now {
+                let reached = self.gateways.iter().fold(due, |due, gateway| gateway.step(due));
+                self.now = self.now.max(reached);
+                continue;
+            }
+            if self.now >= end {
+                return;
+            }
+            if let Some((_, event)) = self.events.pop_first() {
+                self.happen(event);
+                self.watch_reach();
+            }
+        }
+    }
+
+    fn happen(&mut self, event: Ev) {
+        match event {
+            Ev::Up(conn) => self.pump_up(conn),
+            Ev::Down(conn) => self.pump_down(conn),
+            Ev::Commit(job) => self.commit(job),
+            Ev::Reply(number) => self.reply(number),
+            Ev::Tick(d) => self.tick(d),
+            Ev::Dial(d, turn) if self.devices[d].turn == turn => self.dial(d),
+            Ev::Refused(d, turn) if self.devices[d].turn == turn => {
+                self.on_lost(d, client::Lost::broken("connection refused"));
+                self.after(d);
+            }
+            Ev::NoWelcome(d, conn) if self.devices[d].link == Link::Dialing(conn) => {
+                self.close_conn(conn);
+                self.on_lost(d, client::Lost::broken("no answer to Hello in time"));
+                self.after(d);
+            }
+            Ev::Renew(d, turn) => self.renew(d, turn),
+            Ev::Refund(d, life, stream, bytes) => self.refund(d, life, stream, bytes),
+            Ev::List(d, life) if self.devices[d].life == life => self.list(d),
+            Ev::Restart(d, life) if self.devices[d].life == life => self.restart(d),
+            Ev::CloseConn(conn) => self.close_conn(conn),
+            Ev::Boot => self.boot(),
+            Ev::Thaw(gateway) => self.thaw(gateway),
+            Ev::EndZombie(gateway) => self.kill_gateway(gateway, false),
+            Ev::Deed => self.deed(),
+            Ev::Create => {
+                let d = self.rng.below(self.devices.len() as u64) as usize;
+                self.creates(d);
+            }
+            Ev::Fault => self.fault(),
+            Ev::Sample => {
+                self.sample();
+                self.at(self.now + SAMPLE_MS, Ev::Sample);
+            }
+            // Planned for a turn or a life that is over.
+            Ev::Dial(..) | Ev::Refused(..) | Ev::NoWelcome(..) | Ev::List(..) | Ev::Restart(..) => {}
+        }
+    }
+
+    /// Takes in what the gateways did.
+    fn collect(&mut self) {
+        for gateway in 0..self.gateways.len() {
+            for out in self.gateways[gateway].hub.take() {
+                match out {
+                    Out::Job(job) => self.job(gateway, job),
+                    Out::Wrote(conn) => self.gateway_wrote(conn),
+                    Out::Shut(conn) => self.gateway_writes(conn, Item::End(End::Fin)),
+                    Out::Closed(conn) => {
+                        self.conns[conn].gateway_open = false;
+                        self.gateway_writes(conn, Item::End(End::Fin));
+                    }
+                    Out::Admitted { conn, device, epoch } => {
+                        self.conns[conn].admitted = Some((device, epoch));
+                    }
+                    Out::Booted(gateway) => {
+                        self.booting = false;
+                        self.note_world(format!("gateway {gateway} is up"));
+                    }
+                    Out::BootFailed(gateway) => {
+                        self.note_world(format!("gateway {gateway} does not start"));
+                        self.booting = false;
+                        self.gateways[gateway].kill();
+                        self.at(self.now + 500, Ev::Boot);
+                    }
+                }
+            }
+        }
+    }
+
+    /// The gateway that devices reach.
+    pub fn gateway_up(&self) -> Option<usize> {
+        (0..self.gateways.len()).rev().find(|&at| self.gateways[at].is_up() && !self.gateways[at].frozen)
+    }
+
+    /// Starts a gateway, unless one is up or on its way.
+    pub fn boot(&mut self) {
+        if self.gateway_up().is_none() && !self.booting {
+            self.booting = true;
+            let id = self.gateways.len();
+            self.note_world(format!("gateway {id} starts"));
+            self.gateways.push(Gateway::start(id, self.now, &self.setup));
+        }
+    }
+
+    pub fn kill_gateway(&mut self, gateway: usize, silently: bool) {
+        if self.gateways[gateway].is_dead() {
+            return;
+        }
+        self.note_world(format!("gateway {gateway} is killed{}", if silently { " without a word" } else { "" }));
+        self.gateways[gateway].kill();
+        self.store_loses(gateway);
+        self.gateway_gone(gateway, silently);
+    }
+
+    /// A frozen gateway goes on, knows nothing of its successor, and is ended a little later.
+    fn thaw(&mut self, gateway: usize) {
+        if std::mem::take(&mut self.gateways[gateway].frozen) {
+            self.note_world(format!("gateway {gateway} goes on"));
+            let at = self.now + self.rng.range(500, 5_000);
+            self.at(at, Ev::EndZombie(gateway));
+        }
+    }
+
+    pub fn step_clock(&mut self, by_ms: i64) {
+        self.note_world(format!("the gateway's clock steps by {by_ms} ms"));
+        self.setup.clock_off.fetch_add(by_ms, Ordering::Relaxed);
+    }
+
+    /// The application on a device is gone; returns the life that may be started again.
+    pub fn kill_app(&mut self, d: usize) -> u64 {
+        let now = self.instant();
+        let seed = self.rng.next();
+        let keeps_seen = self.rng.chance(700);
+        let device = &mut self.devices[d];
+        device.restart(now, seed);
+        device.app.streams.clear();
+        device.app.tickets.clear();
+        if !keeps_seen {
+            device.app.seen.clear();
+        }
+        for unsettled in &device.app.unsettled {
+            self.history.ended(unsettled.op, Outcome::Unknown);
+        }
+        self.devices[d].life
+    }
+
+    /// The application starts again; mostly it still knows what it had not sent for sure.
+    fn restart(&mut self, d: usize) {
+        self.note(d, "starts again".into());
+        let unsettled = std::mem::take(&mut self.devices[d].app.unsettled);
+        let keeps = self.rng.chance(700);
+        for of in unsettled.into_iter().filter(|_| keeps) {
+            let (conversation, id): (String, MessageId) = (of.conversation, of.id);
+            self.send(d, &conversation, of.send, id);
+        }
+        self.dial(d);
+    }
+
+    /// Faults end, and who is away comes back.
+    fn heal(&mut self) {
+        self.note_world("everything heals".into());
+        (self.store.slow_until, self.store.failing_until, self.store.unknown_permille) = (0, 0, 0);
+        self.setup.clock_off.store(0, Ordering::Relaxed);
+        let up = self.gateway_up();
+        for gateway in 0..self.gateways.len() {
+            if Some(gateway) != up && self.gateways[gateway].is_up() {
+                self.kill_gateway(gateway, false);
+            }
+        }
+        self.boot();
+        (0..self.conns.len()).for_each(|conn| self.heal_conn(conn));
+        for d in 0..self.devices.len() {
+            if self.devices[d].link == Link::Off {
+                self.kill_app(d);
+                let at = self.now + self.rng.range(100, 5_000);
+                let life = self.devices[d].life;
+                self.at(at, Ev::Restart(d, life));
+            }
+        }
+    }
+
+    /// Records who is reachable: online, with nothing between it and the gateway that could excuse a delay.
+    fn watch_reach(&mut self) {
+        let up = self.gateway_up();
+        for d in 0..self.devices.len() {
+            let reachable = self.is_reachable(d, up);
+            if reachable != self.devices[d].reachable {
+                self.devices[d].reachable = reachable;
+                let (device, user, at) = (self.devices[d].number, self.full_user(d), self.now);
+                self.history.push(Event::Reach { device, user, reachable, at });
+            }
+        }
+    }
+
+    fn is_reachable(&self, d: usize, up: Option<usize>) -> bool {
+        let Link::Up(conn) = self.devices[d].link else { return false };
+        let conn = &self.conns[conn];
+        let flows = !conn.half_open && conn.stalled_until.max(conn.slow_until) <= self.now;
+        flows && conn.gateway_open && Some(conn.gateway) == up && self.store.is_healthy(self.now)
+    }
+}
