@@ -8,6 +8,7 @@ use std::time::Duration;
 
 use axum::Router;
 use channel::config::ChannelConfig;
+use channel::device_limit::{DeviceLimit, KickRule};
 use channel::node::{ChannelNode, StartError};
 use cluster::FixedMembership;
 use connector::auth::Verifier;
@@ -18,8 +19,9 @@ use connector::{Connector, ConnectorConfig};
 use idgen::{Clock, NodeId, NodeType, SystemClock, WorkerNumber};
 use storage::embedded::{EmbeddedConfig, EmbeddedStore, OpenError};
 
+use crate::admin::Admin;
 use crate::config::Config;
-use crate::config::setting::Plaintext;
+use crate::config::setting::{Kick, Plaintext};
 use crate::dev_data::Addresses;
 use crate::files;
 use crate::http::{self, Status};
@@ -47,6 +49,7 @@ pub struct GatewayParts {
 /// A running gateway.
 pub struct Gateway {
     addresses: Addresses,
+    admin: Admin,
     nodes: Arc<Nodes>,
 }
 
@@ -80,7 +83,8 @@ impl Gateway {
         let store = Arc::new(open_store(store_config(config)).await?);
         let number = WorkerNumber::new(config.node.number)?;
         let channel =
-            ChannelNode::start(ChannelConfig::new(channel_id, number), store.clone(), clock.clone()).await?;
+            ChannelNode::start(channel_config(config, channel_id, number), store.clone(), clock.clone())
+                .await?;
         let membership = Arc::new(FixedMembership::single(connector_id, channel_id));
         let connector =
             Connector::new(connector_config(config, connector_id), parts.verifier, clock, membership);
@@ -89,7 +93,7 @@ impl Gateway {
             seed::seed(&*store, &channel).await?;
         }
         let nodes = Arc::new(Nodes { store, channel, connector, draining: AtomicBool::new(false) });
-        let mut gateway = Gateway { addresses: Addresses::default(), nodes };
+        let mut gateway = Gateway { addresses: Addresses::default(), admin: Admin::default(), nodes };
         gateway.listen(&parts.config, parts.tls, parts.quic, parts.pages)?;
         Ok(gateway)
     }
@@ -104,6 +108,7 @@ impl Gateway {
     pub async fn drain(self, deadline: Duration) -> Vec<String> {
         let until = tokio::time::Instant::now() + deadline;
         self.nodes.draining.store(true, Ordering::Release);
+        self.admin.stop();
         let mut cut = Vec::new();
         // Devices go first: what they have sent is still stored and answered meanwhile. A quarter of the time is the
         // node's own.
@@ -129,6 +134,7 @@ impl Gateway {
         // Everything is bound before anything is served: a gateway that cannot have all its ports takes no device.
         let tcp = config.tcp.listen.0.map(|address| bind("TCP", address)).transpose()?;
         let http = config.http.listen.0.map(|address| bind("HTTP", address)).transpose()?;
+        let admin = config.admin.listen.0.map(|address| bind("admin", address)).transpose()?;
         let udp = config.quic.listen.0.zip(quic);
         let udp = udp.map(|(address, identity)| self.bind_quic(config, &identity, address)).transpose()?;
         if let Some((listener, address)) = tcp {
@@ -143,6 +149,10 @@ impl Gateway {
             let router = http::router(status).merge(pages);
             let tls = server_config(tls.as_ref(), Use::Http)?;
             self.nodes.connector.serve_http(listener, HttpPort { policy, router, tls });
+        }
+        if let Some((listener, address)) = admin {
+            let failed = |source| GatewayError::Listen { port: "admin", address, source };
+            self.admin.serve(listener, self.nodes.channel.clone()).map_err(failed)?;
         }
         if let Some((endpoint, address)) = udp {
             self.addresses.quic = Some(address);
@@ -198,6 +208,20 @@ fn node_ids(config: &Config) -> Result<(NodeId, NodeId), GatewayError> {
     Ok((id(NodeType::Connector)?, id(NodeType::Channel)?))
 }
 
+fn channel_config(config: &Config, node: NodeId, number: WorkerNumber) -> ChannelConfig {
+    let devices = &config.devices;
+    let rule = match devices.rule {
+        Kick::KickOldest => KickRule::KickOldest,
+        Kick::Refuse => KickRule::Refuse,
+    };
+    let most = [devices.max_default, devices.max_web, devices.max_mobile, devices.max_desktop];
+    ChannelConfig {
+        presence_grace: Duration::from_millis(config.presence.grace_ms),
+        device_limit: DeviceLimit { most, rule },
+        ..ChannelConfig::new(node, number)
+    }
+}
+
 fn connector_config(config: &Config, node: NodeId) -> ConnectorConfig {
     let limits = &config.limits;
     ConnectorConfig {
@@ -217,7 +241,11 @@ fn connector_config(config: &Config, node: NodeId) -> ConnectorConfig {
 fn affordable(asked: usize) -> usize {
     let affordable = files::connections();
     if affordable < asked {
-        tracing::warn!(asked, affordable, "limits.max_connections is more than the file descriptors allow (ulimit -n)");
+        tracing::warn!(
+            asked,
+            affordable,
+            "limits.max_connections is more than the file descriptors allow (ulimit -n)"
+        );
     }
     asked.min(affordable)
 }

@@ -117,7 +117,8 @@ async fn dev_users(State(data): State<Arc<DevData>>, headers: HeaderMap) -> Resp
     }
 }
 
-fn asks_loopback(headers: &HeaderMap) -> bool {
+/// Whether a request names this machine as the host it asks.
+pub fn asks_loopback(headers: &HeaderMap) -> bool {
     let mut hosts = headers.get_all(header::HOST).iter();
     let (Some(host), None) = (hosts.next(), hosts.next()) else { return false };
     let Ok(host) = host.to_str() else { return false };

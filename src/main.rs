@@ -11,6 +11,7 @@
 //! | [`files`] | how many connections the file descriptors allow |
 //! | [`private_file`] | files that only the gateway's user may read |
 
+mod admin;
 mod cli;
 mod config;
 mod dev_data;

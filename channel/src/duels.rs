@@ -1,18 +1,19 @@
 //! Two processes that fight over one identity: each login evicts the other. Pure.
 //!
 //! A device that displaces its own living connection more often than [`FREE_ROUNDS`] within [`WINDOW_MS`] is let in
-//! only after a delay that doubles. The refused one keeps nobody from work: the connection that is there stays.
+//! only after a delay that doubles with each displacement. The refused one keeps nobody from work: the connection that
+//! is there stays. A device on a bad line, whose dead connections seem to live, is delayed and never shut out.
 
 use std::collections::{BTreeMap, BTreeSet};
 
 /// Times a device may displace itself within the window without being slowed down.
-pub const FREE_ROUNDS: u32 = 5;
+pub const FREE_ROUNDS: u32 = 10;
 /// The window, milliseconds; after as long without a displacement or refusal all is forgotten.
 pub const WINDOW_MS: u64 = 60_000;
 /// The first delay, milliseconds; it doubles.
 pub const FIRST_DELAY_MS: u64 = 1_000;
 /// The longest delay, milliseconds.
-pub const MAX_DELAY_MS: u64 = 60_000;
+pub const MAX_DELAY_MS: u64 = 30_000;
 /// Devices that are remembered; who displaced itself longest ago is forgotten first.
 pub const MAX_DUELS: usize = 4_096;
 
@@ -41,9 +42,14 @@ impl Duels {
     /// How many milliseconds to wait before the next try.
     pub fn displace(&mut self, device: u64, now: u64) -> Result<(), u64> {
         let mut duel = self.take(device, now);
+        // Coming too early costs nothing but the rest of the wait.
+        if now < duel.until {
+            let left = duel.until - now;
+            self.put(device, Duel { last: now, ..duel });
+            return Err(left);
+        }
+        let was_free = duel.until == 0;
         duel.rounds = duel.rounds.saturating_add(1);
-        // Whoever comes too early waits longer; whoever comes in time is let in, and the next one waits.
-        let refused = now < duel.until || (duel.rounds > FREE_ROUNDS && duel.until == 0);
         let mut delay = 0;
         if duel.rounds > FREE_ROUNDS {
             let doublings = (duel.rounds - FREE_ROUNDS - 1).min(16);
@@ -52,7 +58,8 @@ impl Duels {
         }
         duel.last = now;
         self.put(device, duel);
-        if refused { Err(delay) } else { Ok(()) }
+        // The first one too many waits; later ones have waited already, and the next one waits longer.
+        if was_free && delay > 0 { Err(delay) } else { Ok(()) }
     }
 
     fn take(&mut self, device: u64, now: u64) -> Duel {
@@ -88,19 +95,21 @@ mod tests {
             assert_eq!(duels.displace(1, u64::from(n) * 100), Ok(()));
         }
         assert_eq!(duels.displace(1, 1_000), Err(1_000));
-        assert_eq!(duels.displace(1, 1_500), Err(2_000), "too early");
-        assert_eq!(duels.displace(1, 3_500), Ok(()), "in time, and the next has to wait longer");
-        assert_eq!(duels.displace(1, 3_600), Err(8_000));
-        assert_eq!(duels.displace(2, 3_600), Ok(()), "another device is not slowed down");
-        assert_eq!(duels.displace(1, 11_600 + WINDOW_MS), Ok(()), "all is forgotten");
-        assert_eq!(duels.displace(1, 11_601 + WINDOW_MS), Ok(()));
+        assert_eq!(duels.displace(1, 1_500), Err(500), "too early");
+        assert_eq!(duels.displace(1, 2_000), Ok(()), "in time, and the next has to wait longer");
+        assert_eq!(duels.displace(1, 2_100), Err(1_900));
+        assert_eq!(duels.displace(1, 4_000), Ok(()));
+        assert_eq!(duels.displace(1, 4_000), Err(4_000));
+        assert_eq!(duels.displace(2, 4_000), Ok(()), "another device is not slowed down");
+        assert_eq!(duels.displace(1, 8_000 + WINDOW_MS), Ok(()), "all is forgotten");
+        assert_eq!(duels.displace(1, 8_001 + WINDOW_MS), Ok(()));
     }
 
     #[test]
     fn now_and_then_is_no_duel() {
         let mut duels = Duels::default();
         for n in 0..1_000 {
-            assert_eq!(duels.displace(1, n * (WINDOW_MS / u64::from(FREE_ROUNDS) + 1)), Ok(()));
+            assert_eq!(duels.displace(1, n * (WINDOW_MS / u64::from(FREE_ROUNDS) + 1_000)), Ok(()));
         }
     }
 

@@ -54,7 +54,6 @@ impl Login {
         clock: Arc<dyn Clock>,
         metrics: Arc<Metrics>,
         generator: Generator,
-        limit: DeviceLimit,
     ) -> Self {
         let permits = Arc::new(Semaphore::new(MAX_LOGINS_IN_FLIGHT));
         let (generator, last_epoch) = (Mutex::new(generator), AtomicU64::new(0));
@@ -67,11 +66,16 @@ impl Login {
             metrics,
             generator,
             last_epoch,
-            limit,
+            limit: DeviceLimit::default(),
             duels: Mutex::default(),
             began: Instant::now(),
             permits,
         }
+    }
+
+    /// Holds users to another limit of devices.
+    pub fn limited(self, limit: DeviceLimit) -> Self {
+        Self { limit, ..self }
     }
 
     /// A place among the logins in progress; `None` if there is none free.

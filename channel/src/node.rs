@@ -96,8 +96,8 @@ impl ChannelNode {
             clock.clone(),
             metrics.clone(),
             generator,
-            config.device_limit,
-        );
+        )
+        .limited(config.device_limit);
         let readers = Readers::new(
             store.clone(),
             routes.clone(),
@@ -215,10 +215,7 @@ impl ChannelNode {
         self.watches.watcher_count()
     }
 
-    /// A part of a tenant's presence stream: events after the seq `after`, at most `limit`.
-    ///
-    /// # Errors
-    /// From the store; UNAVAILABLE where it keeps no presence.
+    /// A tenant's presence stream after the seq `after`. Fails as the store does, and where it keeps none.
     pub async fn presence_events(
         &self,
         tenant: &str,
@@ -229,9 +226,6 @@ impl ChannelNode {
     }
 
     /// What became of one message, for the operator: members after the user id `after`.
-    ///
-    /// # Errors
-    /// NOT_FOUND if there is no such message; from the store.
     pub async fn timeline(
         &self,
         tenant: &str,

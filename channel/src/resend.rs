@@ -11,6 +11,7 @@ use storage::log::ReadRange;
 use storage::{ConversationKey, Store};
 
 use crate::links::Links;
+use crate::render::served;
 
 /// Bytes of one answer; the connector asks for the rest. At least one message fits.
 const MAX_BYTES: usize = MAX_FRAME_BYTES;
@@ -56,7 +57,10 @@ impl Resender {
         let range = ReadRange { first, last, backwards: false, max_entries: run.len(), max_bytes };
         match self.store.read(&key, range).await {
             Ok(entries) if !entries.is_empty() => {
-                entries.iter().map(|entry| splice::push_frame(&conversation, &entry.payload)).collect()
+                // What was recalled since is sent without its content.
+                let served = entries.into_iter().map(served);
+                let frame = |entry: Bytes| splice::push_frame(&conversation, &entry);
+                served.map(|entry| entry.map_or_else(|_| Bytes::new(), frame)).collect()
             }
             Ok(_) => vec![Bytes::new()],
             Err(error) => {

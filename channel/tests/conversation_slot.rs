@@ -13,7 +13,7 @@ use parking_lot::Mutex;
 use protocol::code::Code;
 use protocol::node::v1::{Push, to_connector};
 use protocol::v1::{self, Send, client_frame::Body as Ask, server_frame::Body};
-use storage::directory::{DeviceKey, Membership, UserInfo};
+use storage::directory::{DeviceKey, Listed, Listing, Membership, UserInfo};
 use storage::embedded::EmbeddedStore;
 use storage::log::{Append, AppendOutcome, Opened, ReadRange, SenderSlot, StoredEntry};
 use storage::member::{Cursors, MemberRow};

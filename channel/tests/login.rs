@@ -7,10 +7,13 @@ use std::collections::BTreeSet;
 use std::sync::Arc;
 use std::time::Duration;
 
-use idgen::{Clock, DeviceId, ManualClock, SystemClock};
+use idgen::{Clock, DeviceId, ManualClock, NodeType, SystemClock, WorkerNumber};
 use protocol::code::Code;
 use protocol::node::v1::*;
+use protocol::v1;
 use support::*;
+use whimbrel_channel::config::ChannelConfig;
+use whimbrel_channel::device_limit::{DeviceLimit, KickRule};
 use whimbrel_channel::routes::Route;
 
 fn routes(world: &World, user: &str) -> Vec<Route> {
@@ -25,7 +28,7 @@ async fn the_same_installation_is_the_same_device_after_a_restart() {
     let mut at = world.connector(1);
     let first = at.login("alice", "phone").await;
     assert_eq!(DeviceId::from_u64(first.id).unwrap().worker().get(), 7);
-    let route = Route { device: first.id, epoch: first.epoch, connector: at.id() };
+    let route = Route::new(first.id, first.epoch, at.id());
     assert_eq!(routes(&world, "alice"), [route]);
     let other = at.login("alice", "tablet").await;
     assert_ne!(other.id, first.id);
@@ -80,7 +83,11 @@ impl Tally {
                         self.ids.insert(device.device_id);
                         self.admitted.insert((device.epoch, at));
                     }
-                    attached::Outcome::Refused(error) => assert_eq!(error.code, Code::SUPERSEDED.number()),
+                    attached::Outcome::Refused(error) => {
+                        // Overtaken by a later login, or one of too many in a row.
+                        let expected = [Code::SUPERSEDED, Code::SLOW_DOWN].map(Code::number);
+                        assert!(expected.contains(&error.code), "{error:?}");
+                    }
                 }
             }
             to_connector::Body::Kick(kick) => {
@@ -163,4 +170,78 @@ async fn epochs_rise_even_when_the_clock_falls() {
     at.link.send(attach(5, "alice", "tablet")).unwrap();
     let (_, error) = at.refusal().await;
     assert_eq!((error.code, error.retryable), (Code::UNAVAILABLE.number(), true));
+}
+
+/// A node with limits; the world behind it has the directory.
+async fn limited(rule: KickRule) -> (World, World) {
+    let world = World::new().await;
+    let config = ChannelConfig::new(node_id(NodeType::Channel, 1), WorkerNumber::new(7).unwrap());
+    let device_limit = DeviceLimit { most: [2; 4], rule };
+    let config = ChannelConfig { device_limit, ..config };
+    let limited = World::configured(config, world.store.clone(), Arc::new(SystemClock)).await;
+    (limited, world)
+}
+
+async fn refusal(at: &mut Connector, user: &str, installation: &str) -> v1::Error {
+    at.link.send(attach(5, user, installation)).unwrap();
+    let to_connector::Body::Attached(answer) = at.next().await else { panic!("not an answer") };
+    let Some(attached::Outcome::Refused(error)) = answer.outcome else { panic!("{answer:?}") };
+    error
+}
+
+#[tokio::test]
+async fn one_device_too_many_closes_the_oldest() {
+    let (world, _behind) = limited(KickRule::KickOldest).await;
+    let mut at = world.connector(1);
+    let first = at.login("alice", "a").await;
+    let second = at.login("alice", "b").await;
+    at.login("bob", "a").await;
+    at.link.send(attach(77, "alice", "c")).unwrap();
+    let target = Some(Target { device_id: first.id, epoch: first.epoch });
+    let kick = Kick { target, code: Code::DEVICE_LIMIT.number() };
+    assert_eq!(at.next().await, to_connector::Body::Kick(kick));
+    assert!(matches!(at.next().await, to_connector::Body::Attached(_)));
+    let left: Vec<u64> = routes(&world, "alice").iter().map(|route| route.device).collect();
+    assert!(left.len() == 2 && left.contains(&second.id) && !left.contains(&first.id));
+    // The same device again is not one more, and the farewell of the closed one does no harm.
+    at.detach(&first);
+    at.link.send(attach(77, "alice", "b")).unwrap();
+    let to_connector::Body::Kick(kick) = at.next().await else { panic!("not a kick") };
+    assert_eq!(kick.code, Code::SUPERSEDED.number());
+    assert_eq!((routes(&world, "alice").len(), world.node.metrics().device_limit), (2, 1));
+}
+
+#[tokio::test]
+async fn one_device_too_many_is_refused_where_the_rule_says_so() {
+    let (world, _behind) = limited(KickRule::Refuse).await;
+    let mut at = world.connector(1);
+    let first = at.login("alice", "a").await;
+    at.login("alice", "b").await;
+    let error = refusal(&mut at, "alice", "c").await;
+    assert_eq!((error.code, error.retryable), (Code::DEVICE_LIMIT.number(), false));
+    assert_eq!(routes(&world, "alice").len(), 2);
+    at.detach(&first);
+    at.login("alice", "c").await;
+}
+
+#[tokio::test]
+async fn two_that_fight_over_one_device_are_slowed_down() {
+    let world = World::new().await;
+    let mut at = world.connector(1);
+    let mut device = at.login("alice", "phone").await;
+    for _ in 0..10 {
+        at.link.send(attach(77, "alice", "phone")).unwrap();
+        assert!(matches!(at.next().await, to_connector::Body::Kick(_)));
+        let to_connector::Body::Attached(answer) = at.next().await else { panic!("not an answer") };
+        let Some(attached::Outcome::Admitted(admitted)) = answer.outcome else { panic!("{answer:?}") };
+        device.epoch = admitted.epoch;
+    }
+    let delays = [refusal(&mut at, "alice", "phone").await, refusal(&mut at, "alice", "phone").await];
+    assert!(delays.iter().all(|error| error.code == Code::SLOW_DOWN.number() && error.retryable));
+    assert!(delays.iter().all(|error| (1..=1_000).contains(&error.retry_after_ms)), "{delays:?}");
+    assert!(world.node.routes().has(TENANT, "alice", device.id, device.epoch), "who is there stays");
+    // Nobody is displaced: who has left comes back at once.
+    at.detach(&device);
+    at.login("alice", "phone").await;
+    assert_eq!((world.node.metrics().duels, world.node.metrics().superseded), (2, 10));
 }

@@ -6,14 +6,17 @@ mod support;
 use std::sync::Arc;
 use std::time::Duration;
 
+use idgen::{ManualClock, NodeType, WorkerNumber};
 use prost::Message as _;
 use protocol::code::Code;
 use protocol::node::v1::*;
 use protocol::v1::client_frame::Body as Ask;
+use protocol::v1::presence::State;
 use protocol::v1::server_frame::Body;
 use protocol::v1::{self, ServerFrame, Watch};
 use storage::member::MemberRow;
 use support::*;
+use whimbrel_channel::config::ChannelConfig;
 
 async fn watch(at: &mut Connector, device: &Device, conversations: &[&str]) -> Body {
     let conversations = conversations.iter().map(|name| name.to_string()).collect();
@@ -23,7 +26,7 @@ async fn watch(at: &mut Connector, device: &Device, conversations: &[&str]) -> B
 async fn presence(at: &mut Connector, device: &Device) -> (String, bool) {
     let to_connector::Body::Push(push) = at.next().await else { panic!("not a push") };
     assert_eq!(push.targets, [Target { device_id: device.id, epoch: device.epoch }]);
-    assert_eq!((push.seq, push.conversation.as_str()), (0, ""));
+    assert_eq!((push.seq, push.conversation.len()), (0, 0));
     match ServerFrame::decode(push.frame).unwrap().body {
         Some(Body::Presence(presence)) => (presence.user, presence.online),
         other => panic!("{other:?}"),
@@ -57,8 +60,10 @@ async fn watchers_are_told_who_comes_and_goes() {
     assert_eq!(presence(&mut near, &alice).await, ("bob".to_owned(), true));
     assert_eq!(watch(&mut near, &alice, &[]).await, Body::Watching(v1::Watching::default()));
     far.detach(&phone);
+    // Nothing was told while nobody was watched. What is told now is as it was last told, and then it changes.
     let Body::Watching(watching) = watch(&mut near, &alice, &["room"]).await else { panic!("told of bob") };
-    assert!(!watching.presences[1].online);
+    assert!(watching.presences[1].online);
+    assert_eq!(presence(&mut near, &alice).await, ("bob".to_owned(), false));
     // The watcher goes, and with it what it watched.
     assert_eq!(world.node.watcher_count(), 1);
     near.detach(&alice);
@@ -91,6 +96,147 @@ async fn a_dead_connector_takes_its_routes_along() {
     far.login("bob", "phone").await;
     world.node.disconnect(&link);
     assert_eq!(world.node.routes().device_count(), 2);
+}
+
+async fn state(at: &mut Connector, me: &Device) -> (String, State, i64) {
+    let to_connector::Body::Push(push) = at.next().await else { panic!("not a push") };
+    assert_eq!(push.targets, [Target { device_id: me.id, epoch: me.epoch }]);
+    match ServerFrame::decode(push.frame).unwrap().body {
+        Some(Body::Presence(presence)) => (presence.user.clone(), presence.state(), presence.since_ms),
+        other => panic!("{other:?}"),
+    }
+}
+
+async fn set_away(at: &mut Connector, device: &Device, away: bool) -> State {
+    match at.ask(device, Ask::SetPresence(v1::SetPresence { away })).await {
+        Body::Presence(presence) => presence.state(),
+        other => panic!("{other:?}"),
+    }
+}
+
+fn suspend(at: &Connector, device: &Device) {
+    let (tenant, user) = (TENANT.to_owned(), device.user.clone());
+    let suspend = Suspend { tenant, user, device_id: device.id, epoch: device.epoch };
+    at.link.send(ToChannel { body: Some(to_channel::Body::Suspend(suspend)) }).unwrap();
+}
+
+fn revive(at: &Connector, device: &Device) {
+    let (tenant, user) = (TENANT.to_owned(), device.user.clone());
+    let revive = Revive { tenant, user, device_id: device.id, epoch: device.epoch };
+    at.link.send(ToChannel { body: Some(to_channel::Body::Revive(revive)) }).unwrap();
+}
+
+/// Somebody who watches bob.
+async fn observer(world: &World) -> (Connector, Device) {
+    world.seed("room", vec![member("alice", 1), member("bob", 1)], &[], 5).await;
+    let mut at = world.connector(1);
+    let alice = at.login("alice", "phone").await;
+    watch(&mut at, &alice, &["room"]).await;
+    (at, alice)
+}
+
+#[tokio::test]
+async fn a_user_is_away_when_all_devices_are() {
+    let world = World::new().await;
+    let (mut near, alice) = observer(&world).await;
+    let mut far = world.connector(2);
+    let phone = far.login("bob", "phone").await;
+    assert_eq!(state(&mut near, &alice).await.1, State::Online);
+    assert_eq!(set_away(&mut far, &phone, true).await, State::Away);
+    assert_eq!(state(&mut near, &alice).await.1, State::Away);
+    // Another device, and nobody is away any more; nor is it told while one is there.
+    let tablet = far.login("bob", "tablet").await;
+    assert_eq!(state(&mut near, &alice).await.1, State::Online);
+    assert_eq!(set_away(&mut far, &tablet, true).await, State::Away);
+    assert_eq!(state(&mut near, &alice).await.1, State::Away);
+    assert_eq!(set_away(&mut far, &phone, false).await, State::Online);
+    assert_eq!(state(&mut near, &alice).await.1, State::Online);
+    far.detach(&phone);
+    assert_eq!(state(&mut near, &alice).await.1, State::Away);
+    far.detach(&tablet);
+    assert_eq!(state(&mut near, &alice).await.1, State::Offline);
+    let late = far.ask(&tablet, Ask::SetPresence(v1::SetPresence { away: false })).await;
+    assert!(matches!(late, Body::Error(_)), "{late:?}");
+}
+
+#[tokio::test]
+async fn a_session_without_a_connection_does_not_count() {
+    let world = World::new().await;
+    let (mut near, alice) = observer(&world).await;
+    let mut far = world.connector(2);
+    let phone = far.login("bob", "phone").await;
+    assert_eq!(state(&mut near, &alice).await.1, State::Online);
+    suspend(&far, &phone);
+    assert_eq!(state(&mut near, &alice).await.1, State::Offline);
+    assert!(!world.node.routes().is_online(TENANT, "bob"));
+    assert_eq!(world.node.routes().device_count(), 2, "the route stays");
+    revive(&far, &phone);
+    assert_eq!(state(&mut near, &alice).await.1, State::Online);
+    far.detach(&phone);
+    assert_eq!(state(&mut near, &alice).await.1, State::Offline);
+    revive(&far, &phone);
+    assert!(matches!(far.next().await, to_connector::Body::Kick(_)));
+}
+
+#[tokio::test]
+async fn flapping_is_not_told_and_last_seen_is_when_the_connection_went() {
+    let clock = Arc::new(ManualClock::new(1_800_000_000_000));
+    let short = World::with_clock(clock.clone()).await;
+    short.node.drain(Duration::from_secs(10)).await.unwrap();
+    // Long enough for twenty logins on a busy machine.
+    let config = ChannelConfig::new(node_id(NodeType::Channel, 1), WorkerNumber::new(7).unwrap());
+    let config = ChannelConfig { presence_grace: 20 * GRACE, ..config };
+    let world = World::configured(config, short.store.clone(), clock.clone()).await;
+    let (mut near, alice) = observer(&world).await;
+    let mut far = world.connector(2);
+    let mut phone = far.login("bob", "phone").await;
+    assert_eq!(state(&mut near, &alice).await.1, State::Online);
+    for _ in 0..20 {
+        far.detach(&phone);
+        tokio::task::yield_now().await;
+        phone = far.login("bob", "phone").await;
+    }
+    // The teller sees that bob is back.
+    tokio::time::sleep(GRACE).await;
+    assert_eq!(near.arrived(), []);
+    clock.set(1_800_000_100_000);
+    far.detach(&phone);
+    // The teller sees the farewell at this time.
+    tokio::time::sleep(GRACE).await;
+    clock.set(1_800_000_200_000);
+    assert_eq!(state(&mut near, &alice).await, ("bob".into(), State::Offline, 1_800_000_100_000));
+    // Who asks later is told the same, from the store.
+    while world.node.presence_events(TENANT, 0, 10).await.unwrap().tip < 3 {
+        tokio::time::sleep(GRACE).await;
+    }
+    let Body::Watching(now) = watch(&mut near, &alice, &["room"]).await else { panic!("not watching") };
+    assert_eq!((now.presences[1].state(), now.presences[1].since_ms), (State::Offline, 1_800_000_100_000));
+}
+
+#[tokio::test]
+async fn so_many_devices_watch_one_user_and_no_more() {
+    let world = World::new().await;
+    let rows: Vec<MemberRow> = (0..514).map(|n| member(&format!("u{n:03}"), 1)).collect();
+    world.seed("room", rows, &[], 5).await;
+    let mut at = world.connector(1);
+    for n in 0..513 {
+        let device = at.login(&format!("u{n:03}"), "phone").await;
+        let watching = loop {
+            let ask = Ask::Watch(Watch { conversations: vec!["room".into()] });
+            at.send(identity(TENANT, &device.user), &device, 9, Some(ask));
+            // Those who watch already are told of the newcomer meanwhile.
+            let reply = loop {
+                if let to_connector::Body::Reply(reply) = at.next().await {
+                    break reply;
+                }
+            };
+            if let Some(Body::Watching(watching)) = ServerFrame::decode(reply.frame).unwrap().body {
+                break watching.presences.len();
+            }
+        };
+        assert_eq!(watching, if n < 512 { 200 } else { 0 });
+        _ = at.arrived();
+    }
 }
 
 #[tokio::test]

@@ -56,12 +56,14 @@ pub(crate) struct Status {
     pub ended: OnceLock<String>,
 }
 
-/// One page of conversations, the most recently active first.
+/// One page of conversations.
 #[derive(Clone, Debug, PartialEq)]
 pub struct ConversationPage {
     pub conversations: Vec<v1::ConversationSummary>,
     /// Where the next page starts; `None` at the end.
     pub next: Option<Bytes>,
+    /// What [`Client::conversations_changed`] takes next time. `None` where a list of changes is not at its end.
+    pub version: Option<Bytes>,
 }
 
 impl Client {
@@ -80,7 +82,7 @@ impl Client {
         self.conversation(protocol::names::direct(&self.shared.me.user, user))
     }
 
-    /// The first page of this user's conversations, at most `limit` (up to 100; 0 leaves it to the server).
+    /// The first page of this user's conversations, that with the latest entry first, at most `limit` (up to 100; 0 leaves it to the server).
     pub async fn conversations(&self, limit: u32) -> Result<ConversationPage, RequestError> {
         self.conversations_after(Bytes::new(), limit).await
     }
@@ -91,11 +93,27 @@ impl Client {
         page: Bytes,
         limit: u32,
     ) -> Result<ConversationPage, RequestError> {
-        let ask = Ask::ListConversations(v1::ListConversations { page, limit });
-        match self.shared.request(ask).await? {
-            Told::Conversations(v1::ConversationPage { conversations, next_page }) => {
-                let next = (!next_page.is_empty()).then_some(next_page);
-                Ok(ConversationPage { conversations, next })
+        self.list(v1::ListConversations { page, limit, ..Default::default() }).await
+    }
+
+    /// What has changed since an earlier page's [`ConversationPage::version`]: all of it, however much, with the
+    /// version of now. Costs what has changed and not how many conversations there are; for after a reconnect, or
+    /// a restart where the version was kept.
+    pub async fn conversations_changed(&self, since: Bytes) -> Result<ConversationPage, RequestError> {
+        let mut all = self.list(v1::ListConversations { since_version: since, ..Default::default() }).await?;
+        while let Some(page) = all.next.take() {
+            let more = self.list(v1::ListConversations { page, ..Default::default() }).await?;
+            all.conversations.extend(more.conversations);
+            (all.next, all.version) = (more.next, more.version.or(all.version));
+        }
+        Ok(all)
+    }
+
+    async fn list(&self, asked: v1::ListConversations) -> Result<ConversationPage, RequestError> {
+        match self.shared.request(Ask::ListConversations(asked)).await? {
+            Told::Conversations(v1::ConversationPage { conversations, next_page, version }) => {
+                let some = |bytes: Bytes| (!bytes.is_empty()).then_some(bytes);
+                Ok(ConversationPage { conversations, next: some(next_page), version: some(version) })
             }
             _ => Err(RequestError::Unexpected),
         }
@@ -115,6 +133,29 @@ impl Client {
         };
         match self.shared.request(Ask::CreateConversation(create)).await? {
             Told::SendAck(ack) => Ok(self.conversation(ack.conversation)),
+            _ => Err(RequestError::Unexpected),
+        }
+    }
+
+    /// Says whether anybody sits at this device; returns what this user is with all devices. Not kept up across
+    /// reconnects: a new connection is not away.
+    pub async fn set_away(&self, away: bool) -> Result<v1::Presence, RequestError> {
+        match self.shared.request(Ask::SetPresence(v1::SetPresence { away })).await? {
+            Told::Presence(presence) => Ok(presence),
+            _ => Err(RequestError::Unexpected),
+        }
+    }
+
+    /// What became of one message; members after the user id `after`, in pages.
+    pub async fn timeline(
+        &self,
+        conversation: &str,
+        seq: u64,
+        after: &str,
+    ) -> Result<v1::Timeline, RequestError> {
+        let (conversation, after) = (conversation.to_owned(), after.to_owned());
+        match self.shared.request(Ask::AskTimeline(v1::AskTimeline { conversation, seq, after })).await? {
+            Told::Timeline(timeline) => Ok(timeline),
             _ => Err(RequestError::Unexpected),
         }
     }

@@ -14,7 +14,7 @@ use crate::command::{Command, SendReply};
 use crate::error::{RequestError, SendError};
 use crate::inbox::From;
 use crate::member::Invite;
-use crate::message::{Ack, Content, Message, MessageId, SendOptions};
+use crate::message::{Ack, Content, Message, MessageId, Relation, RelationKind, SendOptions};
 use crate::sending::Sending;
 use crate::stream::{Buffer, MessageStream};
 
@@ -63,6 +63,30 @@ impl Conversation {
             Ok(outcome) => Sending::awaited(id, outcome),
             Err(error) => Sending::failed(id, error),
         }
+    }
+
+    /// Sends a reply to the message `seq`.
+    pub fn reply(&self, seq: u64, content: impl Into<Content>) -> Sending {
+        self.send_with(
+            content,
+            SendOptions { relation: relation(RelationKind::Reply, seq), ..Default::default() },
+        )
+    }
+
+    /// Replaces the content of one's own message `seq`. An edit is an entry of its own; everyone applies it to the
+    /// message, as [`crate::message::shown`] does. Refused for what is not one's own message, or was recalled.
+    pub fn edit(&self, seq: u64, content: impl Into<Content>) -> Sending {
+        self.send_with(
+            content,
+            SendOptions { relation: relation(RelationKind::Edit, seq), ..Default::default() },
+        )
+    }
+
+    /// Takes the message `seq` back: from now on the server gives its content to nobody. One's own, or as an owner
+    /// or agent anybody's.
+    pub fn recall(&self, seq: u64) -> Sending {
+        let options = SendOptions { relation: relation(RelationKind::Recall, seq), ..Default::default() };
+        self.send_with(Content::default(), options)
     }
 
     /// The messages from a seq on, as they come: see [`MessageStream`].
@@ -168,14 +192,19 @@ impl Conversation {
         options: SendOptions,
     ) -> Result<oneshot::Receiver<Result<Ack, SendError>>, SendError> {
         check::conversation(&self.id)?;
+        let recalls =
+            options.relation.as_ref().is_some_and(|relation| relation.kind() == RelationKind::Recall);
         let content = v1::Content { r#type: content.kind, data: content.data };
-        check::content(Some(&content))?;
-        let cost = (SEND_OVERHEAD + content.data.len()) as u32;
+        // A recall may say nothing beside what it recalls.
+        let content = (!recalls || content != v1::Content::default()).then_some(content);
+        if let Some(content) = &content {
+            check::content(Some(content))?;
+        }
+        let cost = (SEND_OVERHEAD + content.as_ref().map_or(0, |content| content.data.len())) as u32;
         let permit = self.shared.budget.clone().try_acquire_many_owned(cost);
         let permit = permit.map_err(|_| SendError::QueueFull)?;
         let (reply, outcome) = oneshot::channel();
         let SendOptions { relation, no_store, hidden, .. } = options;
-        let content = Some(content);
         let send = Box::new(v1::Send { content, relation, no_store, hidden, ..Default::default() });
         let reply = SendReply { reply, permit };
         let send = Command::Send { conversation: self.id.clone(), id, send, reply };
@@ -211,6 +240,10 @@ impl Conversation {
             _ => Err(RequestError::Unexpected),
         }
     }
+}
+
+fn relation(kind: RelationKind, seq: u64) -> Option<Relation> {
+    Some(Relation { kind: kind.into(), seq })
 }
 
 impl std::fmt::Debug for Conversation {

@@ -32,8 +32,9 @@ pub enum Event {
     },
     /// The same device connected elsewhere. This client does not connect again by itself.
     Superseded,
-    /// A watched user came or went; `since_ms` is 0 where it is not known.
-    Presence { user: String, online: bool, since_ms: i64 },
+    /// A watched user came, went away from all devices (`online` and `away`) or went offline; `since_ms` is when,
+    /// and 0 where it is not known.
+    Presence { user: String, online: bool, away: bool, since_ms: i64 },
     /// A member's cursors after a mark.
     Cursor { conversation: String, user: String, read: u64, delivered: u64 },
     /// Typing and the like, from somebody who is online now.

@@ -64,13 +64,14 @@ mod token;
 mod wire;
 
 pub use builder::{Builder, DeviceType};
+pub use bytes::Bytes;
 pub use client::{Client, ConversationPage};
 pub use conversation::{Conversation, History};
 pub use error::{ConnectError, RequestError, SendError};
 pub use event::{Event, Events};
 pub use inbox::{From, STREAM_BYTES, STREAM_MESSAGES};
 pub use member::Invite;
-pub use message::{Ack, Content, Message, MessageId, SendOptions};
+pub use message::{Ack, Change, Content, Message, MessageId, SendOptions};
 pub use protocol::v1;
 pub use reconnect::Lost;
 pub use sending::Sending;

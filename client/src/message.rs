@@ -1,5 +1,7 @@
 //! Messages and what is in them, as an application sees them.
 
+use std::collections::{HashMap, HashSet};
+
 use bytes::Bytes;
 use protocol::limit::CLIENT_MSG_ID_BYTES;
 use protocol::v1;
@@ -62,12 +64,39 @@ pub struct Message {
     pub hidden: bool,
     /// Set on entries that create the conversation or change its members.
     pub members_changed: Option<MembersChanged>,
+    /// It, or the message that it edits, was recalled: there is no content any more.
+    pub recalled: bool,
+}
+
+/// What an entry does to an earlier one.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Change {
+    /// Its content takes the place of the content of this seq.
+    Edit(u64),
+    /// The content of this seq, and of every edit of it, is gone.
+    Recall(u64),
 }
 
 impl Message {
     /// The text, if the content is text.
     pub fn text(&self) -> Option<&str> {
         self.content.text()
+    }
+
+    /// Set on edits and recalls: entries of their own, which are not for showing but change what is shown.
+    pub fn change(&self) -> Option<Change> {
+        let relation = self.relation.as_ref()?;
+        match relation.kind() {
+            RelationKind::Edit => Some(Change::Edit(relation.seq)),
+            RelationKind::Recall => Some(Change::Recall(relation.seq)),
+            RelationKind::None | RelationKind::Reply => None,
+        }
+    }
+
+    /// The seq that it replies to.
+    pub fn replies_to(&self) -> Option<u64> {
+        let relation = self.relation.as_ref()?;
+        (relation.kind() == RelationKind::Reply).then_some(relation.seq)
     }
 
     /// Bytes this message counts for in a bounded buffer: its data and a flat part for the rest.
@@ -91,8 +120,35 @@ impl Message {
             relation: message.relation,
             hidden: message.hidden,
             members_changed: message.members_changed,
+            recalled: message.recalled,
         }
     }
+}
+
+/// What there is to show of these entries of one conversation, ascending: without hidden ones, edits and recalls, and
+/// with what those have done to the others. The server has checked that whoever changes a message may.
+pub fn shown(entries: Vec<Message>) -> Vec<Message> {
+    let mut edits: HashMap<u64, Content> = HashMap::new();
+    let mut recalls = HashSet::new();
+    let mut shown = Vec::with_capacity(entries.len());
+    for mut entry in entries {
+        match entry.change() {
+            Some(Change::Edit(seq)) if !entry.recalled => {
+                drop(edits.insert(seq, std::mem::take(&mut entry.content)))
+            }
+            Some(Change::Edit(seq) | Change::Recall(seq)) => drop(recalls.insert(seq)),
+            None if entry.hidden => {}
+            None => shown.push(entry),
+        }
+    }
+    for message in &mut shown {
+        if recalls.contains(&message.seq) {
+            (message.content, message.recalled) = (Content::default(), true);
+        } else if let Some(content) = edits.remove(&message.seq) {
+            message.content = content;
+        }
+    }
+    shown
 }
 
 /// How a message is sent, beside its content.
@@ -117,4 +173,37 @@ pub struct Ack {
     pub at_ms: i64,
     /// An earlier copy had already been stored, under this seq.
     pub duplicate: bool,
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn entry(seq: u64, text: &str, relation: Option<(RelationKind, u64)>) -> Message {
+        let content = Some(v1::Content { r#type: TEXT.into(), data: text.to_owned().into() });
+        let relation = relation.map(|(kind, seq)| Relation { kind: kind.into(), seq });
+        let message = v1::Message { seq, sender: "ann".into(), content, relation, ..Default::default() };
+        Message::from_wire(message, "room")
+    }
+
+    #[test]
+    fn edits_and_recalls_change_what_is_shown() {
+        let entries = vec![
+            entry(1, "helo", None),
+            entry(2, "secret", None),
+            entry(3, "hello", Some((RelationKind::Edit, 1))),
+            entry(4, "re", Some((RelationKind::Reply, 1))),
+            entry(5, "hello!", Some((RelationKind::Edit, 1))),
+            entry(6, "secrets", Some((RelationKind::Edit, 2))),
+            entry(7, "", Some((RelationKind::Recall, 2))),
+            Message { hidden: true, ..entry(8, "state", None) },
+        ];
+        let shown = shown(entries);
+        let rows: Vec<(u64, &str, bool)> = shown
+            .iter()
+            .map(|message| (message.seq, message.text().unwrap_or_default(), message.recalled))
+            .collect();
+        assert_eq!(rows, [(1, "hello!", false), (2, "", true), (4, "re", false)]);
+        assert_eq!(shown[2].replies_to(), Some(1));
+    }
 }

@@ -17,7 +17,7 @@ use tokio::net::{TcpListener, TcpStream};
 use tokio::time::Instant;
 
 use crate::bucket::Bucket;
-use crate::connection::{Connection, farewell};
+use crate::connection::Connection;
 use crate::connector::Connector;
 use crate::handshake::{Failed, LoggedIn, handshake};
 use crate::transport::{Transport, say_goodbye};
@@ -143,7 +143,7 @@ impl Connector {
         self.core.metrics.logins_refused.add(1);
         let Failed::Refused(Refused { code, message }) = failed else { return };
         tracing::debug!(%code, "login refused");
-        let last = farewell(code, &message);
+        let last = self.core.farewell(code, &message);
         let told = async {
             io.write_all(&last).await?;
             say_goodbye(&mut io, code, REFUSAL_TIME).await

@@ -286,17 +286,11 @@ impl<T: Transport> Connection<T> {
         if let Some(code) = code {
             let handle = &self.attachment.seat.handle;
             tracing::debug!(device = handle.device, epoch = handle.epoch, %code, "closing");
-            last.extend_from_slice(&farewell(code, code.meaning()));
+            last.extend_from_slice(&self.attachment.core.farewell(code, code.meaning()));
         }
         self.attachment.ends_with(code);
         self.closing = Some(Box::new(Closing::new(last, code)));
     }
-}
-
-/// The frame that says why a connection is closed.
-pub(crate) fn farewell(code: Code, reason: &str) -> Bytes {
-    let body = server_frame::Body::GoAway(code.go_away(reason));
-    frame::encode(&ServerFrame { session_seq: 0, re: 0, body: Some(body) })
 }
 
 fn answer(re: u64, body: server_frame::Body) -> Bytes {

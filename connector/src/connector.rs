@@ -82,6 +82,7 @@ impl Connector {
     /// how many were still open at the deadline.
     pub async fn drain(&self, deadline: Duration) -> usize {
         self.stop.cancel();
+        self.core.spread_returns();
         let drained = async {
             for batch in self.core.sessions.all().chunks(DRAIN_BATCH) {
                 batch.iter().for_each(|handle| handle.close(Code::SHUTTING_DOWN));

@@ -3,11 +3,14 @@
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU32, Ordering};
 
+use bytes::Bytes;
 use idgen::Clock;
 use parking_lot::Mutex;
 use protocol::code::Code;
+use protocol::frame;
 use protocol::node;
 use protocol::node::v1::{Identity, Resend, Target};
+use protocol::v1::{ServerFrame, server_frame};
 use tokio::time::Instant;
 
 use crate::attach::Attaches;
@@ -29,6 +32,10 @@ const CLOSING_SECONDS: u32 = 5;
 /// While more waits for a device, it has to read so many bytes in so many seconds.
 const READING_SECONDS: u32 = 60;
 const READING_BYTES: usize = 4 * 1024;
+
+/// How many devices that were sent away may come back per second, and over how long at most.
+const RETURNS_PER_SECOND: u32 = 1000;
+const MAX_RETURN_SPREAD_MS: u32 = 30_000;
 
 /// What the wheel looks at.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -56,6 +63,8 @@ pub(crate) struct Core {
     wheel: Mutex<Wheel<(Arc<Handle>, Look)>>,
     started: Instant,
     seconds: AtomicU32,
+    /// Over how many milliseconds the devices that are sent away spread their return.
+    return_spread_ms: AtomicU32,
 }
 
 impl Core {
@@ -72,6 +81,7 @@ impl Core {
             wheel: Mutex::new(Wheel::new(0)),
             started: Instant::now(),
             seconds: AtomicU32::new(0),
+            return_spread_ms: AtomicU32::new(0),
         }
     }
 
@@ -84,6 +94,24 @@ impl Core {
     pub fn second_of(&self, unix_ms: i64) -> u32 {
         let left = (unix_ms - self.clock.unix_millis()).max(0) / 1000;
         self.seconds().saturating_add(u32::try_from(left).unwrap_or(u32::MAX))
+    }
+
+    /// All devices are about to be sent away: they come back over a time that suits their number.
+    pub fn spread_returns(&self) {
+        let devices = u32::try_from(self.sessions.len()).unwrap_or(u32::MAX);
+        let spread = devices.saturating_mul(1000 / RETURNS_PER_SECOND).min(MAX_RETURN_SPREAD_MS);
+        self.return_spread_ms.store(spread, Ordering::Relaxed);
+    }
+
+    /// The frame that says why a connection is closed, and when to come back.
+    pub fn farewell(&self, code: Code, reason: &str) -> Bytes {
+        let mut away = code.go_away(reason);
+        let spread = self.return_spread_ms.load(Ordering::Relaxed);
+        if code == Code::SHUTTING_DOWN && spread > 0 {
+            away.delay_ms += rand::random_range(0..spread);
+        }
+        let body = Some(server_frame::Body::GoAway(away));
+        frame::encode(&ServerFrame { session_seq: 0, re: 0, body })
     }
 
     /// Has the wheel look after a session from now on.

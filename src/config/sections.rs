@@ -1,7 +1,7 @@
 //! Every value there is, with its doc, default and range.
 
 use super::section::{Section, section};
-use super::setting::{FilePath, Listen, LogFormat, Plaintext, Secret};
+use super::setting::{FilePath, Kick, Listen, LogFormat, Plaintext, Secret};
 
 /// The whole configuration.
 #[derive(Clone, Debug, Default, PartialEq)]
@@ -10,17 +10,22 @@ pub struct Config {
     pub tcp: Tcp,
     pub quic: Quic,
     pub http: Http,
+    pub admin: Admin,
     pub tls: Tls,
     pub auth: Auth,
     pub limits: Limits,
+    pub devices: Devices,
+    pub presence: Presence,
     pub store: Store,
     pub log: Log,
 }
 
 impl Config {
     /// The names of all sections, in the order of the file.
-    pub const SECTIONS: [&'static str; 9] =
-        ["node", "tcp", "quic", "http", "tls", "auth", "limits", "store", "log"];
+    pub const SECTIONS: [&'static str; 12] = [
+        "node", "tcp", "quic", "http", "admin", "tls", "auth", "limits", "devices", "presence", "store",
+        "log",
+    ];
 
     /// The section with this name.
     pub fn section_mut(&mut self, name: &str) -> Option<&mut dyn Section> {
@@ -31,7 +36,10 @@ impl Config {
             "http" => &mut self.http,
             "tls" => &mut self.tls,
             "auth" => &mut self.auth,
+            "admin" => &mut self.admin,
             "limits" => &mut self.limits,
+            "devices" => &mut self.devices,
+            "presence" => &mut self.presence,
             "store" => &mut self.store,
             "log" => &mut self.log,
             _ => return None,
@@ -82,6 +90,15 @@ section! {
         allowed_origins: Vec<String> = Vec::new();
         /// "allow" takes unencrypted connections from other machines too, for example behind a proxy that ends TLS.
         plaintext: Plaintext = Plaintext::Refuse;
+    }
+}
+
+section! {
+    /// What an operator may ask: /admin/timeline and /admin/presence. Nobody is asked who they are, so it listens on a
+    /// loopback address only, and everybody on the machine can read it.
+    pub struct Admin {
+        /// Address and port, for example "127.0.0.1:7490"; "" for off.
+        listen: Listen = Listen(None);
     }
 }
 
@@ -145,6 +162,32 @@ section! {
         accepts_per_second: u32 = 10_000, in 1..=1_000_000;
         /// Connections at once, over all transports.
         max_connections: usize = 100_000, in 1..=10_000_000;
+    }
+}
+
+section! {
+    /// How many devices of each type one user may have connected.
+    pub struct Devices {
+        /// Devices that say no type.
+        max_default: usize = 16, in 1..=1_000;
+        /// Browsers.
+        max_web: usize = 16, in 1..=1_000;
+        /// Phones and tablets.
+        max_mobile: usize = 16, in 1..=1_000;
+        /// Desktop programs.
+        max_desktop: usize = 16, in 1..=1_000;
+        /// What one device too many does: "kick-oldest" closes the device that logged in first, "refuse" refuses the
+        /// new one. Sessions whose connection is gone go first by either rule.
+        rule: Kick = Kick::KickOldest;
+    }
+}
+
+section! {
+    /// Who is online.
+    pub struct Presence {
+        /// How long a user must be away or offline before anybody is told, in milliseconds: a device that comes back by
+        /// then has never gone.
+        grace_ms: u64 = 5_000, in 0..=600_000;
     }
 }
 

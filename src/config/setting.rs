@@ -49,6 +49,14 @@ pub enum Plaintext {
     Allow,
 }
 
+/// What one device too many does.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum Kick {
+    #[default]
+    KickOldest,
+    Refuse,
+}
+
 /// How log lines look.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub enum LogFormat {
@@ -172,6 +180,16 @@ impl Setting for Plaintext {
 
     fn show(&self) -> String {
         if *self == Plaintext::Allow { "\"allow\"" } else { "\"refuse\"" }.into()
+    }
+}
+
+impl Setting for Kick {
+    fn read(value: &Value<'_>) -> Result<Self, Vec<Fault>> {
+        one_of(value, &[("kick-oldest", Kick::KickOldest), ("refuse", Kick::Refuse)])
+    }
+
+    fn show(&self) -> String {
+        if *self == Kick::Refuse { "\"refuse\"" } else { "\"kick-oldest\"" }.into()
     }
 }
 

@@ -271,3 +271,27 @@ fn nameless(problems: &[Problem]) -> Vec<String> {
     });
     shown.collect()
 }
+
+#[test]
+fn the_admin_listener_is_for_this_machine() {
+    let problems_of = |text: &str| {
+        let (loaded, problems) = from_text(text);
+        assert_eq!(problems, []);
+        let all = validate(&loaded).into_iter().chain(validate_dev(&loaded));
+        all.filter(|problem| format!("{problem}").contains("admin.listen")).count()
+    };
+    assert_eq!(problems_of("[admin]\nlisten = \"127.0.0.1:7490\"\n"), 0);
+    assert_eq!(problems_of("[admin]\nlisten = \"0.0.0.0:7490\"\n"), 2);
+}
+
+#[test]
+fn devices_and_presence_are_read() {
+    let (loaded, problems) =
+        from_text("[devices]\nmax_web = 3\nrule = \"refuse\"\n[presence]\ngrace_ms = 0\n");
+    assert_eq!(problems, []);
+    let config = loaded.config;
+    assert_eq!((config.devices.max_web, config.devices.max_mobile), (3, 16));
+    assert_eq!((config.devices.rule, config.presence.grace_ms), (super::setting::Kick::Refuse, 0));
+    let (_, problems) = from_text("[devices]\nrule = \"newest\"\n");
+    assert!(format!("{}", problems[0]).contains("expected \"kick-oldest\" or \"refuse\""));
+}

@@ -11,6 +11,7 @@ use super::setting::{Listen, Plaintext};
 /// Everything that keeps `serve` from starting, and warnings.
 pub fn validate(loaded: &Loaded) -> Vec<Problem> {
     let mut problems = Vec::new();
+    problems.extend(admin(loaded));
     listeners(loaded, &mut problems);
     certificate(loaded, &mut problems);
     authentication(loaded, &mut problems);
@@ -23,7 +24,7 @@ pub fn validate(loaded: &Loaded) -> Vec<Problem> {
 pub fn validate_dev(loaded: &Loaded) -> Vec<Problem> {
     let config = &loaded.config;
     let listens = [("tcp", config.tcp.listen), ("quic", config.quic.listen), ("http", config.http.listen)];
-    let mut problems = Vec::new();
+    let mut problems = Vec::from_iter(admin(loaded));
     for (section, listen) in listens {
         if let Some(address) = listen.0.filter(|address| !address.ip().is_loopback()) {
             let message = format!(
@@ -56,6 +57,13 @@ fn listeners(loaded: &Loaded, problems: &mut Vec<Problem>) {
         let message = "http.listen is the address of tcp.listen; give one of them another port";
         problems.push(Problem::error(loaded.origins.of("http.listen"), message));
     }
+}
+
+/// Whoever reaches it may ask anything.
+fn admin(loaded: &Loaded) -> Option<Problem> {
+    let address = loaded.config.admin.listen.0.filter(|address| !address.ip().is_loopback())?;
+    let message = format!("admin.listen = \"{address}\": use a loopback address such as \"127.0.0.1:7490\"");
+    Some(Problem::error(loaded.origins.of("admin.listen"), message))
 }
 
 fn plaintext(loaded: &Loaded, section: &str, listen: Listen, plaintext: Plaintext) -> Option<Problem> {

@@ -63,7 +63,8 @@ async fn pressed(cause: Cause, scale: Scale) -> Report {
     if cause == Cause::Squeeze
         && let Err(why) = set_limit(&gateway, before)
     {
-        report.note(format!("the limit of a running process cannot be lowered here ({why}): the crowd alone"));
+        report
+            .note(format!("the limit of a running process cannot be lowered here ({why}): the crowd alone"));
         return report;
     }
     let mut hogs = JoinSet::new();
@@ -153,7 +154,13 @@ async fn unhurt(report: &mut Report, name: &str, live: &mut [Prober], attempts: 
     let first = attempts.iter().find(|attempt| !matches!(attempt.answer, Answer::Acked));
     first.iter().for_each(|attempt| report.note(format!("the first that was not: {:?}", attempt.answer)));
     let times: Vec<Duration> = attempts.iter().map(|attempt| attempt.took).collect();
-    report.percentiles(&format!("{name}: ack of a live device"), &times, 50.0, 100.0, Some(ANSWER.as_secs_f64()));
+    report.percentiles(
+        &format!("{name}: ack of a live device"),
+        &times,
+        50.0,
+        100.0,
+        Some(ANSWER.as_secs_f64()),
+    );
     let mut answering = 0;
     for prober in live.iter_mut() {
         answering += usize::from(prober.answers().await);

@@ -17,9 +17,8 @@ use crate::support::process::{Gateway, Settings};
 pub const ACKS_END_S: f64 = 1.0;
 const PROBERS: usize = 4;
 const BYTES: usize = 32 * 1024;
-/// Mebibytes of the disk before and after there is room.
-const SMALL: u32 = 12;
-const LARGE: u32 = 256;
+/// Mebibytes of the disk once there is room.
+const LARGE: u32 = 1_024;
 const ANSWER: Duration = Duration::from_secs(5);
 /// How long the senders go on after their first failure, and at most in all.
 const GO_ON: Duration = Duration::from_secs(3);
@@ -28,22 +27,19 @@ const AT_MOST: Duration = Duration::from_secs(60);
 const PAUSE: Duration = Duration::from_millis(20);
 
 pub async fn run(scale: Scale) -> Report {
-    let mut report = Report::new();
-    for _ in 0..scale.pick(1, 5) {
-        report.join(full(true).await);
-        report.join(full(false).await);
-        report.join(crate::fsync::run().await);
-    }
+    let mut report = full(Some(scale.pick(12, 96))).await;
+    report.join(full(None).await);
+    report.join(crate::fsync::run().await);
     report
 }
 
-/// On a small file system, or with writes that fail.
-async fn full(mounted: bool) -> Report {
+/// On a file system of so many mebibytes, or with writes that fail.
+async fn full(mebibytes: Option<u32>) -> Report {
     let mut report = Report::new();
     // Tables are written too while there is room.
     let mut gateway = Gateway::prepare(Settings::new().set("store.memtable_bytes", 2 << 20));
     fs::create_dir(gateway.data()).unwrap();
-    let small = match mounted.then(|| SmallDisk::mount(&gateway.data(), SMALL)) {
+    let small = match mebibytes.map(|size| SmallDisk::mount(&gateway.data(), size)) {
         Some(Err(why)) => {
             report.note(format!("a small file system is not possible here ({why}): failing writes alone"));
             return report;
@@ -64,7 +60,7 @@ async fn full(mounted: bool) -> Report {
         disk.set(Mode::Full);
     }
     let (attempts, alive) = joined(senders).await;
-    let name = if mounted { "small disk" } else { "failing writes" };
+    let name = if mebibytes.is_some() { "small disk" } else { "failing writes" };
     stopped(&mut report, name, &gateway, &attempts, alive).await;
     gateway.kill();
     disk.set(Mode::Works);

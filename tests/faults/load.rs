@@ -15,7 +15,8 @@ use crate::support::process::Gateway;
 use crate::support::raw::Raw;
 
 /// Devices that send, and how many messages of theirs may be unanswered.
-const SENDERS: [(&str, &str, usize); 3] = [("alice", "phone", 1), ("bob", "phone", 4), ("carol", "laptop", 16)];
+const SENDERS: [(&str, &str, usize); 3] =
+    [("alice", "phone", 1), ("bob", "phone", 4), ("carol", "laptop", 16)];
 const READERS: [&str; 2] = ["bob", "carol"];
 /// Time everybody gets to come to rest after the fault.
 const REST: Duration = Duration::from_secs(180);
@@ -58,11 +59,22 @@ impl Load {
             let reader = read(load.recorder.clone(), client, load.room.clone(), known_tip.clone(), sender);
             load.readers.spawn(reader);
         }
-        for (user, installation, pipelined) in SENDERS {
-            let sender = Sender::new(&load.recorder, gateway, user, installation, &load.room).through(address);
-            load.senders.spawn(sender.run(messages_each, pipelined));
-        }
+        load.send(gateway, address, messages_each);
         load
+    }
+
+    /// Every sender begins to send so many messages.
+    pub fn send(&mut self, gateway: &Gateway, address: SocketAddr, messages_each: usize) {
+        for (user, installation, pipelined) in SENDERS {
+            let sender = Sender::new(&self.recorder, gateway, user, installation, &self.room);
+            self.senders.spawn(sender.through(address).run(messages_each, pipelined));
+        }
+    }
+
+    /// Waits until everything is sent.
+    pub async fn sent(&mut self) {
+        let ended = tokio::time::timeout(REST, all_of(&mut self.senders)).await;
+        ended.expect("all is sent in the end");
     }
 
     /// Messages all senders send together.
@@ -75,31 +87,33 @@ impl Load {
         self.recorder.with(|history| acked(history).max().unwrap_or_default())
     }
 
-    /// For each reader the time between its first connection after `fault` and having seen everything up to `tip`.
-    pub async fn gaps(&mut self, fault: Instant, tip: u64) -> Vec<Duration> {
-        let mut gaps = Vec::new();
-        for progress in &mut self.progress {
-            let gap = async {
-                let back = progress.wait_for(|progress| progress.connected > fault).await.unwrap().connected;
-                progress.wait_for(|progress| progress.seen >= tip).await.unwrap();
-                back.elapsed()
-            };
-            gaps.extend(tokio::time::timeout(REST, gap).await);
-        }
-        gaps
+    /// For each reader how long after `fault` it was connected again, and how long after that it had seen everything
+    /// up to `tip`.
+    pub async fn readers_back(&self, fault: Instant, tip: u64) -> Vec<(Duration, Duration)> {
+        let back = self.progress.iter().map(async |progress| {
+            let mut progress = progress.clone();
+            let connected = progress.wait_for(|progress| progress.connected > fault).await.unwrap().connected;
+            progress.wait_for(|progress| progress.seen >= tip).await.unwrap();
+            (connected - fault, connected.elapsed())
+        });
+        let all = tokio::time::timeout(REST, futures::future::join_all(back)).await;
+        all.expect("the readers come back and see everything")
     }
 
     /// Waits until everything is sent and seen; the history with the log at its end.
     pub async fn finish(mut self, gateway: &Gateway) -> History {
-        let all_sent = async { while self.senders.join_next().await.is_some_and(|ended| ended.is_ok()) {} };
-        let sent = tokio::time::timeout(REST, all_sent).await;
-        // What is not sent by now stays unknown in the history; a round whose senders are stuck is reported.
-        assert!(sent.is_ok(), "the senders are stuck");
+        self.sent().await;
         let tip = record_log(&self.recorder, gateway, &self.room).await;
         self.tip.send_replace(tip);
-        let all_seen = async { while self.readers.join_next().await.is_some_and(|ended| ended.is_ok()) {} };
-        assert!(tokio::time::timeout(REST, all_seen).await.is_ok(), "the readers did not see everything");
+        let ended = tokio::time::timeout(REST, all_of(&mut self.readers)).await;
+        ended.expect("the readers see everything");
         self.recorder.history()
+    }
+}
+
+async fn all_of(tasks: &mut JoinSet<()>) {
+    while let Some(ended) = tasks.join_next().await {
+        ended.expect("it does not break off");
     }
 }
 

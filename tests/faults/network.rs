@@ -46,9 +46,12 @@ async fn proxied(name: &str, rules: Rules, scale: Scale) -> Report {
     proxy.set(rules);
     let mut report = Report::new();
     let started = Instant::now();
-    let load = Load::start(&gateway, proxy.address, scale.pick(20, 200)).await;
+    let messages_each = scale.pick(20, 100);
+    let load = Load::start(&gateway, proxy.address, messages_each).await;
     let history = load.finish(&gateway).await;
-    report.figure(format!("{name}: sent and seen in"), started.elapsed().as_secs_f64(), "s");
+    // One of the senders waits for every ack: there and back with the shortest delay. Faster, and the fault was none.
+    let least = 2.0 * (rules.delay.as_secs_f64() - rules.jitter.as_secs_f64()) * messages_each as f64;
+    report.at_least(format!("{name}: sent and seen in"), started.elapsed().as_secs_f64(), "s", least);
     let connections = proxy.connections() as f64;
     let least = if rules.cut_after.is_some() { 8.0 } else { 5.0 };
     report.at_least(format!("{name}: connections made"), connections, "", least);
@@ -79,11 +82,13 @@ async fn unplugged(scale: Scale) -> Report {
     gateway.launch().await;
     match netns.netem(NETEM) {
         Ok(()) => {
-            let load = Load::start(&gateway, gateway.tcp, scale.pick(20, 200)).await;
+            let load = Load::start(&gateway, gateway.tcp, scale.pick(20, 100)).await;
             report.history(&load.finish(&gateway).await);
             netns.netem("delay 0ms").expect("it could be set before");
         }
-        Err(why) => report.note(format!("netem is not possible here ({why}): delay and loss by the proxy alone")),
+        Err(why) => {
+            report.note(format!("netem is not possible here ({why}): delay and loss by the proxy alone"))
+        }
     }
     report.join(silence::unplugged(&gateway, &netns, scale).await);
     report

@@ -14,7 +14,7 @@ use tokio::task::JoinSet;
 use crate::args::Scale;
 use crate::load::{record_log, room};
 use crate::prober::{Answer, Prober};
-use crate::report::{Report, acked};
+use crate::report::{Report, acked, progress};
 use crate::support::checker::{acked_is_durable, check};
 use crate::support::device::Recorder;
 use crate::support::disk::{Disk, Mode, Synced};
@@ -47,8 +47,10 @@ const LOSSES: [Loss; 5] = [Loss::Tail, Loss::Hole, Loss::Garbage, Loss::Everythi
 
 pub async fn run(scale: Scale) -> Report {
     let mut report = Report::new();
-    let (mut torn, mut recoveries) = (Vec::new(), Vec::new());
-    for round in 0..scale.pick(LOSSES.len(), 20 * LOSSES.len()) {
+    let (mut torn, mut recoveries, mut go_on) = (Vec::new(), Vec::new(), 0);
+    let losses = scale.pick(LOSSES.len(), 20 * LOSSES.len());
+    for round in 0..losses {
+        progress(round, losses, "power losses");
         let (loss, stale) = (LOSSES[round % LOSSES.len()], round % 2 == 0);
         let mut node = Node::stalled().await;
         torn.push(node.lose(loss, stale) as f64);
@@ -64,9 +66,9 @@ pub async fn run(scale: Scale) -> Report {
         }
         // It goes on from there.
         let mut prober = Prober::login(&node.recorder, &node.gateway, "after", &node.room).await;
-        let goes_on = matches!(prober.attempt(BYTES, PATIENCE).await.answer, Answer::Acked);
-        report.exactly(format!("{loss:?}: appends go on"), goes_on.into(), true.into());
+        go_on += usize::from(matches!(prober.attempt(BYTES, PATIENCE).await.answer, Answer::Acked));
     }
+    report.exactly("power losses after which appends go on", go_on, losses);
     report.at_least("bytes at risk, least", torn.iter().copied().fold(f64::MAX, f64::min), "bytes", 1.0);
     report.percentiles("restart after the power loss", &recoveries, 50.0, 100.0, None);
     planted(&mut report).await;
@@ -77,7 +79,8 @@ pub async fn run(scale: Scale) -> Report {
 async fn planted(report: &mut Report) {
     let mut node = Node::stalled().await;
     let last = node.last_sync();
-    let early = node.disk.syncs().into_iter().rev().find(|sync| sync.what == "synced" && sync.offset < last.offset);
+    let early =
+        node.disk.syncs().into_iter().rev().find(|sync| sync.what == "synced" && sync.offset < last.offset);
     let early = early.expect("there was more than one commit");
     cut(&early.journal, early.offset);
     node.stale_watermark();

@@ -171,6 +171,14 @@ impl fmt::Display for Report {
     }
 }
 
+/// Says how far a long round is, at each tenth.
+pub fn progress(done: usize, total: usize, what: &str) {
+    let tenth = |done: usize| done * 10 / total.max(1);
+    if done > 0 && tenth(done) > tenth(done - 1) {
+        println!("     {done}/{total} {what}");
+    }
+}
+
 /// In seconds.
 pub fn percentile(times: &[Duration], percent: f64) -> f64 {
     let mut sorted = times.to_vec();
@@ -205,8 +213,10 @@ fn with_hole(history: &History) -> Option<History> {
         Event::Saw { device, conversation, entry } => Some((*device, conversation.clone(), entry.seq)),
         _ => None,
     };
-    let follows = |who| history.events.iter().any(|e| matches!(e, Event::Follows { device, .. } if *device == who));
-    let seen: Vec<_> = history.events.iter().filter_map(saw).filter(|(device, ..)| follows(*device)).collect();
+    let follows =
+        |who| history.events.iter().any(|e| matches!(e, Event::Follows { device, .. } if *device == who));
+    let seen: Vec<_> =
+        history.events.iter().filter_map(saw).filter(|(device, ..)| follows(*device)).collect();
     let gone = seen.get(seen.len() / 2)?.clone();
     let mut planted = history.clone();
     planted.events.retain(|event| saw(event).as_ref() != Some(&gone));

@@ -42,8 +42,9 @@ pub async fn swallowed(pushed: bool, scale: Scale) -> Report {
     if pushed {
         tell(&gateway, dead.iter().map(|(user, ..)| user.as_str())).await;
     }
-    let closed =
-        || dead.iter().filter_map(|(_, _, link)| Some(link.server_closed()?.saturating_duration_since(began)));
+    let closed = || {
+        dead.iter().filter_map(|(_, _, link)| Some(link.server_closed()?.saturating_duration_since(began)))
+    };
     while closed().count() < dead.len() && began.elapsed() < GIVEN_UP {
         tokio::time::sleep(Duration::from_millis(50)).await;
     }

@@ -10,7 +10,7 @@ use tokio::sync::{Mutex, Semaphore};
 use tokio::task::JoinSet;
 
 use crate::args::Scale;
-use crate::report::Report;
+use crate::report::{Report, progress};
 use crate::support::device::{Recorder, entry, outcome};
 use crate::support::history::{Entry, Event};
 use crate::support::process::Gateway;
@@ -36,6 +36,7 @@ pub async fn run(scale: Scale) -> Report {
     let recorder = Recorder::new();
     let everything = Arc::new(Everything::prepare(&gateway, recorder.clone()).await);
     for from in (0..logins).step_by(BATCH) {
+        progress(from, logins, "double logins");
         let mut batch = JoinSet::new();
         for n in from..(from + BATCH).min(logins) {
             batch.spawn(everything.clone().login_twice(format!("u{n}"), gateway.token(&format!("u{n}"))));
@@ -140,7 +141,8 @@ impl Everything {
     /// Records the whole log: what was acked is there, and is what was pushed.
     async fn audit(&self, device: &mut Raw, conversation: &str) {
         let entries: Vec<Entry> = device.sync_all(conversation, 1).await.iter().map(entry).collect();
-        self.recorder.with(|history| history.push(Event::Final { conversation: conversation.into(), entries }));
+        self.recorder
+            .with(|history| history.push(Event::Final { conversation: conversation.into(), entries }));
     }
 }
 

@@ -87,6 +87,7 @@ impl World {
         let (send, id) = (self.text(d), self.rng.id());
         self.send(d, &conversation, send, id);
         self.follow(d, &conversation);
+        self.after(d);
     }
 
     pub fn creates(&mut self, d: usize) {
@@ -247,9 +248,9 @@ impl World {
     /// The device dials again while its older connection still stands.
     fn takes_over(&mut self) {
         let d = self.some_device();
-        if !self.devices[d].is_up() {
-            return;
-        }
+        let Link::Up(older) = self.devices[d].link else { return };
+        let at = self.now + self.rng.range(1_000, 40_000);
+        self.at(at, Ev::CloseConn(older));
         self.note(d, "dials again beside its connection".into());
         self.devices[d].session.on_lost(&client::Lost::broken("another network"));
         self.dial(d);
@@ -263,14 +264,16 @@ impl World {
         self.at(at, Ev::Boot);
     }
 
-    /// The gateway does not get the processor for a while, and another one is started meanwhile.
+    /// The gateway does not get the processor for a while; where zombies are, another one is started meanwhile.
     fn freezes_gateway(&mut self) {
         let Some(gateway) = self.gateway_up() else { return };
-        self.note_world(format!("gateway {gateway} is frozen; another one starts"));
+        self.note_world(format!("gateway {gateway} is frozen"));
         self.gateways[gateway].frozen = true;
         let thaw = self.now + self.rng.range(3_000, 20_000);
         self.at(thaw, Ev::Thaw(gateway));
-        self.at(self.now + 500, Ev::Boot);
+        if self.zombies {
+            self.at(self.now + 500, Ev::Boot);
+        }
     }
 
     fn slows_store(&mut self) {

@@ -108,6 +108,9 @@ impl World {
             Err(_) => Outcome::Refused,
         };
         self.note(d, format!("message {} is {outcome:?}", say::id(&id)));
+        if let Outcome::Acked { seq: 1.., .. } = outcome {
+            self.follow(d, &unsettled.conversation);
+        }
         self.history.ended(unsettled.op, outcome);
     }
 
@@ -160,7 +163,7 @@ impl World {
             self.follow(d, &row.conversation);
         }
         if !page.next_page.is_empty() {
-            let list = v1::ListConversations { page: page.next_page, limit: 3 };
+            let list = v1::ListConversations { page: page.next_page, limit: 3, ..Default::default() };
             self.request(d, Purpose::List, Ask::ListConversations(list));
         }
     }

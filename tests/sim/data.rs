@@ -6,8 +6,10 @@ use bytes::Bytes;
 use idgen::DeviceId;
 use protocol::v1::ConversationInfo;
 use storage::ConversationKey;
-use storage::directory::{DeviceKey, Membership, UserInfo};
-use storage::log::{Append, AppendOutcome, BatchId, Opened, ReadRange, SenderSlot, StoredEntry};
+use storage::directory::{DeviceKey, Listed, Listing, Membership, Place, UserInfo};
+use storage::log::{
+    Append, AppendOutcome, BatchId, EntryKind, Fate, Opened, ReadRange, SenderSlot, StoredEntry,
+};
 use storage::member::{Cursors, MemberRow};
 
 use crate::mutant::Mutant;
@@ -19,6 +21,10 @@ pub struct Data {
     pub cursors: BTreeMap<(ConversationKey, String), Cursors>,
     devices: BTreeMap<(String, String, u8, String), DeviceId>,
     users: BTreeMap<(String, String), UserInfo>,
+    /// Rises with every commit that changes somebody's list of conversations.
+    version: u64,
+    /// Conversation and user → the version at which the read cursor rose.
+    moved: BTreeMap<(ConversationKey, String), u64>,
     pub mutant: Option<Mutant>,
     /// Set while something is read on a lagging copy: entries that it does not show.
     lag: u64,
@@ -33,6 +39,12 @@ pub struct Data {
 pub struct LogState {
     epoch: u64,
     pub entries: Vec<Bytes>,
+    pub kinds: Vec<EntryKind>,
+    fates: BTreeMap<u64, Fate>,
+    /// Of the latest entry.
+    version: u64,
+    /// User → the version at which the user left.
+    left: BTreeMap<String, u64>,
     last_batch: BatchId,
     info: Option<ConversationInfo>,
     pub members: BTreeMap<String, MemberRow>,
@@ -44,9 +56,39 @@ impl LogState {
     pub fn tip(&self) -> u64 {
         self.entries.len() as u64
     }
+
+    fn take(&mut self, payload: Bytes, kind: EntryKind) {
+        self.entries.push(payload);
+        self.kinds.push(kind);
+        let tip = self.tip();
+        match kind {
+            EntryKind::Edit(seq) => drop(self.fates.insert(seq, Fate { recalled: false, edited: tip })),
+            EntryKind::Recall(seq) => drop(self.fates.insert(seq, Fate { recalled: true, edited: 0 })),
+            EntryKind::Shown | EntryKind::Silent => {}
+        }
+    }
+
+    fn fate(&self, seq: u64) -> Fate {
+        let own = self.fates.get(&seq).copied().unwrap_or_default();
+        match self.kinds[seq as usize - 1] {
+            EntryKind::Edit(of) => {
+                let of = self.fates.get(&of).copied().unwrap_or_default();
+                Fate { recalled: of.recalled, ..own }
+            }
+            _ => own,
+        }
+    }
+
+    fn is_shown(&self, seq: u64) -> bool {
+        self.kinds.get(seq as usize - 1) == Some(&EntryKind::Shown)
+    }
 }
 
 impl Data {
+    pub fn new(mutant: Option<Mutant>) -> Data {
+        Data { mutant, ..Data::default() }
+    }
+
     pub fn open(&mut self, key: &ConversationKey) -> Opened {
         let mut ahead = None;
         if !self.unsynced.is_empty() {
@@ -72,11 +114,12 @@ impl Data {
         let log = self.logs.entry(key.clone()).or_default();
         if self.mutant == Some(Mutant::PlainWrites) {
             log.entries.truncate(append.expected_tip as usize);
+            log.kinds.truncate(append.expected_tip as usize);
         } else if (log.tip(), log.epoch) != (append.expected_tip, append.epoch) {
             return AppendOutcome::Conflict { tip: log.tip(), epoch: log.epoch };
         }
         for entry in &append.entries {
-            log.entries.push(entry.payload.clone());
+            log.take(entry.payload.clone(), entry.kind);
             let seq = log.tip();
             if let Some(of) = entry.slot {
                 let slot = SenderSlot { slot: of.slot, client_msg_id: of.client_msg_id, seq };
@@ -87,7 +130,12 @@ impl Data {
                 cursors.sent = cursors.sent.max(seq);
             }
         }
+        self.version += 1;
+        log.version = self.version;
         for row in &append.members {
+            if !row.is_active() {
+                log.left.insert(row.user.clone(), self.version);
+            }
             log.members.insert(row.user.clone(), row.clone());
         }
         log.info = append.info.clone().or(log.info.take());
@@ -119,7 +167,7 @@ impl Data {
             if bytes > range.max_bytes && !read.is_empty() {
                 break;
             }
-            read.push(StoredEntry { seq, payload });
+            read.push(StoredEntry { seq, payload, fate: log.fate(seq) });
         }
         if range.backwards {
             read.reverse();
@@ -180,7 +228,12 @@ impl Data {
 
     pub fn raise(&mut self, key: &ConversationKey, user: &str, to: Cursors) -> Cursors {
         let key = self.key(key);
-        let cursors = self.cursors.entry((key, user.to_owned())).or_default();
+        let named = (key, user.to_owned());
+        let cursors = self.cursors.entry(named.clone()).or_default();
+        if to.read > cursors.read {
+            self.version += 1;
+            self.moved.insert(named, self.version);
+        }
         *cursors = match self.mutant {
             Some(Mutant::CursorsFall) => Cursors { sent: cursors.sent, ..to },
             _ => cursors.max(to),
@@ -194,14 +247,64 @@ impl Data {
     }
 
     fn membership(&self, key: &ConversationKey, log: &LogState, user: &str) -> Option<Membership> {
+        let (member, cursors) = (log.members.get(user)?.clone(), self.cursors_of(key, user));
+        let tip = log.tip().saturating_sub(self.lag);
+        let visible = member.visible_tip(tip);
+        let seen = visible - member.cursors_since_joining(cursors).unread(visible);
+        let shown = (1..=visible).rev().find(|seq| log.is_shown(*seq)).unwrap_or_default();
+        let silent = (seen + 1..=visible).filter(|seq| !log.is_shown(*seq)).count() as u64;
         Some(Membership {
             conversation: key.conversation.to_string(),
             info: log.info.clone()?,
-            member: log.members.get(user)?.clone(),
-            cursors: self.cursors_of(key, user),
-            tip: log.tip().saturating_sub(self.lag),
+            member,
+            cursors,
+            tip,
             tip_at_ms: log.tip_at_ms,
+            shown,
+            silent,
         })
+    }
+
+    /// Where a user's conversations stand: by their latest entry, and by the read cursor.
+    fn places(&self, tenant: &str, user: &str) -> Vec<(Place, Option<Place>)> {
+        let mut places = Vec::new();
+        for (key, log) in self.logs.iter().filter(|(key, _)| *key.tenant == *tenant || key.tenant.is_empty()) {
+            let Some(member) = log.members.get(user) else { continue };
+            let left = log.left.get(user).filter(|_| !member.is_active());
+            let at = |version| Place { version, conversation: key.conversation.to_string() };
+            let moved = self.moved.get(&(key.clone(), user.to_owned()));
+            places.push((at(*left.unwrap_or(&log.version)), moved.map(|version| at(*version))));
+        }
+        places
+    }
+
+    pub fn listed(&self, tenant: &str, user: &str, listing: Listing, limit: usize) -> Listed {
+        let all = self.places(tenant, user).into_iter();
+        let mut places: Vec<Place> = match &listing {
+            Listing::Latest { before } => {
+                let wanted = |place: &Place| before.as_ref().is_none_or(|before| place < before);
+                all.map(|(place, _)| place).filter(wanted).collect()
+            }
+            Listing::Changed { after } => {
+                let start = Place { version: 0, conversation: String::new() };
+                let after = if after.version > self.version + 1 { &start } else { after };
+                let both = all.flat_map(|(place, moved)| [Some(place), moved]).flatten();
+                both.filter(|place| place > after).collect()
+            }
+        };
+        places.sort_unstable();
+        if matches!(listing, Listing::Latest { .. }) {
+            places.reverse();
+        }
+        let more = places.len() > limit;
+        places.truncate(limit);
+        let next = if more { places.last().cloned() } else { None };
+        let rows = places.into_iter().filter_map(|place| {
+            let key = ConversationKey::new(tenant, place.conversation.as_str());
+            let membership = self.member(&key, user)?;
+            Some((place, membership))
+        });
+        Listed { rows: rows.collect(), next, version: self.version, store: 7 }
     }
 
     fn key(&self, key: &ConversationKey) -> ConversationKey {

@@ -4,7 +4,7 @@ use futures::FutureExt;
 use futures::future::BoxFuture;
 use idgen::{DeviceId, WorkerNumber};
 use std::sync::Arc;
-use storage::directory::{DeviceKey, Directory, Membership, UserInfo};
+use storage::directory::{DeviceKey, Directory, Listed, Listing, Membership, UserInfo};
 use storage::log::{Append, AppendOutcome, Log, Opened, ReadRange, SenderSlot, StoredEntry};
 use storage::member::{Cursors, MemberRow};
 use storage::{ConversationKey, StoreError};
@@ -142,6 +142,18 @@ impl Directory for SimStore {
     ) -> BoxFuture<'a, Result<Vec<Membership>, StoreError>> {
         let (tenant, user) = (tenant.to_owned(), user.to_owned());
         self.ask(format!("memberships {tenant}/{user}"), false, move |data| data.memberships(&tenant, &user))
+    }
+
+    fn listed<'a>(
+        &'a self,
+        tenant: &'a str,
+        user: &'a str,
+        listing: Listing,
+        limit: usize,
+    ) -> BoxFuture<'a, Result<Listed, StoreError>> {
+        let (tenant, user) = (tenant.to_owned(), user.to_owned());
+        let what = format!("listed {tenant}/{user}");
+        self.ask(what, false, move |data| data.listed(&tenant, &user, listing, limit))
     }
 
     fn member<'a>(

@@ -139,7 +139,7 @@ impl DownTap {
             return;
         };
         let State { devices, leavers, .. } = &mut *state;
-        let gone = leavers.entry(push.conversation.clone()).or_default();
+        let gone = leavers.entry(String::from_utf8_lossy(&push.conversation).into_owned()).or_default();
         for (device, (epoch, connector, _, user)) in devices.iter() {
             let there = push.targets.iter().any(|target| target.device_id == *device);
             if gone.contains(user) && *connector == self.node() && !there {
@@ -147,7 +147,7 @@ impl DownTap {
             }
         }
         let changed = message.members_changed.unwrap_or_default();
-        changed.added.iter().for_each(|new| drop(gone.remove(&new.user)));
+        gone.retain(|user| changed.added.iter().all(|new| new.user != *user));
         gone.extend(changed.removed);
     }
 }

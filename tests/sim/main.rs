@@ -73,6 +73,7 @@ fn main() -> ExitCode {
             return ExitCode::from(2);
         }
     };
+    run::hear_panics();
     let good = match options.verb.as_str() {
         "mutants" => mutants(&options),
         _ => sim(&options),

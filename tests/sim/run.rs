@@ -1,5 +1,6 @@
 //! Seeds: one run each, on as many threads as the machine has.
 
+use std::cell::RefCell;
 use std::collections::BTreeMap;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
@@ -21,8 +22,38 @@ pub struct Report {
     pub trace: Option<Vec<String>>,
 }
 
+thread_local! {
+    /// What panicked on this thread: tasks of a gateway die alone, and nobody would hear of it.
+    static PANICS: RefCell<Vec<String>> = const { RefCell::new(Vec::new()) };
+}
+
+/// Has panics heard by the run in which they happen.
+pub fn hear_panics() {
+    std::panic::set_hook(Box::new(|panic| {
+        PANICS.with_borrow_mut(|panics| panics.push(panic.to_string()));
+    }));
+}
+
 /// Runs one seed.
 pub fn run(seed: u64, mutant: Option<Mutant>, keep_trace: bool) -> Report {
+    PANICS.take();
+    match std::panic::catch_unwind(|| run_world(seed, mutant, keep_trace)) {
+        Ok(mut report) => {
+            report.violations.extend(PANICS.take().into_iter().map(panicked));
+            report
+        }
+        Err(_) => {
+            let violations = PANICS.take().into_iter().map(panicked).collect();
+            Report { seed, violations, hash: 0, events: 0, trace: None }
+        }
+    }
+}
+
+fn panicked(what: String) -> (u8, Violation) {
+    (0, Violation { rule: "no panic", what })
+}
+
+fn run_world(seed: u64, mutant: Option<Mutant>, keep_trace: bool) -> Report {
     let mut world = World::new(seed, mutant, keep_trace);
     world.run();
     let found = checker::ALL.iter().flat_map(|(number, check)| {

@@ -77,6 +77,8 @@ pub struct World {
     /// One-way delay of new connections, milliseconds.
     pub delay: (u64, u64),
     pub booting: bool,
+    /// A gateway may be left behind by its successor and go on for a while.
+    pub zombies: bool,
     active_ms: u64,
 }
 
@@ -90,12 +92,15 @@ impl World {
             mutant,
             clock_off: Arc::new(AtomicI64::new(0)),
         };
-        let mut store = Store::new(Data { mutant, ..Data::default() });
+        let mut store = Store::new(Data::new(mutant));
         store.remote = rng.chance(400);
         store.commit_ms = *rng.pick(&[(1, 3), (2, 20), (20, 200)]);
         store.unknown_permille = *rng.pick(&[0, 20, 150]);
         let users = (0..rng.range(3, 6)).map(|n| format!("u{n}")).collect();
         let active_ms = rng.range(90_000, 360_000);
+        // A window over a delay is a bandwidth: none so low that a full answer takes half a minute.
+        let (delay, socket_bytes) =
+            *rng.pick(&[((1, 5), 512), ((1, 5), 65_536), ((20, 80), 4_096), ((200, 600), 65_536)]);
         let mut world = World {
             now: 0,
             events: BTreeMap::new(),
@@ -113,14 +118,15 @@ impl World {
             users,
             written: 0,
             large: rng.chance(400),
-            socket_bytes: *rng.pick(&[512, 4_096, 65_536]),
-            delay: *rng.pick(&[(1, 5), (20, 80), (200, 600)]),
+            socket_bytes,
+            delay,
             booting: false,
+            zombies: false,
             active_ms,
             rng,
         };
         world.people();
-        world.plan();
+        world.plan_acts();
         world
     }
 
@@ -141,7 +147,7 @@ impl World {
         }
     }
 
-    fn plan(&mut self) {
+    fn plan_acts(&mut self) {
         self.at(0, Ev::Boot);
         self.at(SAMPLE_MS, Ev::Sample);
         for d in 0..self.devices.len() {
@@ -276,7 +282,8 @@ impl World {
 
     /// The gateway that devices reach.
     pub fn gateway_up(&self) -> Option<usize> {
-        (0..self.gateways.len()).rev().find(|&at| self.gateways[at].is_up() && !self.gateways[at].frozen)
+        let left_behind = |at: usize| self.zombies && self.gateways[at].frozen;
+        (0..self.gateways.len()).rev().find(|&at| self.gateways[at].is_up() && !left_behind(at))
     }
 
     /// Starts a gateway, unless one is up or on its way.
@@ -303,8 +310,10 @@ impl World {
     fn thaw(&mut self, gateway: usize) {
         if std::mem::take(&mut self.gateways[gateway].frozen) {
             self.note_world(format!("gateway {gateway} goes on"));
-            let at = self.now + self.rng.range(500, 5_000);
-            self.at(at, Ev::EndZombie(gateway));
+            if self.gateway_up() != Some(gateway) {
+                let at = self.now + self.rng.range(500, 5_000);
+                self.at(at, Ev::EndZombie(gateway));
+            }
         }
     }
 
@@ -354,7 +363,10 @@ impl World {
                 self.kill_gateway(gateway, false);
             }
         }
+        self.gateways.iter_mut().for_each(|gateway| gateway.frozen = false);
         self.boot();
+        // A device that last heard the time from a clock that was off may find its token run out.
+        self.devices.iter_mut().for_each(|device| device.token_s = 3 * 3600);
         (0..self.conns.len()).for_each(|conn| self.heal_conn(conn));
         for d in 0..self.devices.len() {
             if self.devices[d].link == Link::Off {
@@ -383,6 +395,7 @@ impl World {
         let Link::Up(conn) = self.devices[d].link else { return false };
         let conn = &self.conns[conn];
         let flows = !conn.half_open && conn.stalled_until.max(conn.slow_until) <= self.now;
-        flows && conn.gateway_open && Some(conn.gateway) == up && self.store.is_healthy(self.now)
+        let runs = Some(conn.gateway) == up && !self.gateways[conn.gateway].frozen;
+        flows && runs && conn.gateway_open && self.store.is_healthy(self.now)
     }
 }

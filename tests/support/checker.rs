@@ -4,9 +4,15 @@
 //! |---|---|
 //! | `log` | durable before ack; seqs 1..tip; one seq per id; no phantom; send order is seq order |
 //! | `delivery` | every entitled device sees every seq once, ascending; reads contain what was acked |
+//! | `tail` | who is online learns the tip in time |
+//! | `rights` | who may see what; members are what the log says |
+//! | `node` | routes, cursors, bytes that wait; everybody comes to rest |
 
 mod delivery;
 mod log;
+mod node;
+mod rights;
+mod tail;
 
 use super::history::History;
 
@@ -14,6 +20,9 @@ pub use delivery::{every_device_sees_every_entry, reads_contain_what_was_acked};
 pub use log::{
     acked_is_durable, no_phantoms, one_seq_per_message, send_order_is_seq_order, seqs_are_whole_and_immutable,
 };
+pub use node::{cursors_only_rise, everybody_comes_to_rest, live_connections_are_routed, memory_is_bounded};
+pub use rights::members_are_what_the_log_says;
+pub use tail::the_tip_is_learned;
 
 /// Something that must not happen, did.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -34,14 +43,20 @@ impl std::fmt::Display for Violation {
 pub type Checker = fn(&History) -> Vec<Violation>;
 
 /// Every checker, with the number of its invariant.
-pub const ALL: [(u8, Checker); 7] = [
+pub const ALL: [(u8, Checker); 13] = [
     (1, acked_is_durable),
     (2, seqs_are_whole_and_immutable),
     (3, one_seq_per_message),
     (4, no_phantoms),
     (5, send_order_is_seq_order),
     (6, every_device_sees_every_entry),
+    (6, everybody_comes_to_rest),
+    (7, the_tip_is_learned),
     (8, reads_contain_what_was_acked),
+    (9, members_are_what_the_log_says),
+    (10, live_connections_are_routed),
+    (11, cursors_only_rise),
+    (12, memory_is_bounded),
 ];
 
 /// What all checkers find.

@@ -11,6 +11,8 @@ pub type Device = u64;
 pub type MsgId = [u8; 16];
 /// Names one operation of a history.
 pub type Op = usize;
+/// Milliseconds since the run began.
+pub type Millis = u64;
 
 /// One entry of a conversation's log, as somebody saw it.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -102,6 +104,106 @@ pub enum Event {
     CaughtUp {
         device: Device,
         conversation: String,
+    },
+    /// A member with history may also see what was said before joining: `from..=to`. What a user came back to is
+    /// not `owed` to devices that went on from where they were.
+    Granted {
+        conversation: String,
+        user: String,
+        from: u64,
+        to: u64,
+        owed: bool,
+    },
+    /// A creation or a change of members was acknowledged.
+    ChangeAcked {
+        device: Device,
+        conversation: String,
+        id: MsgId,
+        seq: u64,
+    },
+    /// The log reaches `tip` on stable storage.
+    Committed {
+        conversation: String,
+        tip: u64,
+        at: Millis,
+    },
+    /// From now on nothing between this device and the gateway excuses a delay, or something does.
+    Reach {
+        device: Device,
+        user: String,
+        reachable: bool,
+        at: Millis,
+    },
+    /// A frame told a device that the conversation reaches `tip`.
+    Learned {
+        device: Device,
+        conversation: String,
+        tip: u64,
+        at: Millis,
+    },
+    /// A stored message came to a device in any frame, whatever its SDK made of it.
+    Received {
+        device: Device,
+        user: String,
+        conversation: String,
+        seq: u64,
+    },
+    /// The users who are members now, as stored when everything had come to rest.
+    FinalMembers {
+        conversation: String,
+        users: Vec<String>,
+    },
+    /// A connection that its gateway holds: the routes of its device, and how long it stands without one.
+    Routed {
+        device: Device,
+        connection: u64,
+        routes: u64,
+        unrouted_ms: Millis,
+    },
+    /// A Mark was answered with the cursors as they are.
+    Marked {
+        conversation: String,
+        user: String,
+        read: u64,
+        delivered: u64,
+    },
+    /// A device was told of a member's cursors on one of its connections.
+    CursorTold {
+        device: Device,
+        connection: u64,
+        conversation: String,
+        user: String,
+        read: u64,
+        delivered: u64,
+    },
+    /// A member's cursors as stored when everything had come to rest, and the tip of the log.
+    FinalCursor {
+        conversation: String,
+        user: String,
+        read: u64,
+        delivered: u64,
+        tip: u64,
+    },
+    /// What the gateway says a user has not read.
+    Unread {
+        device: Device,
+        user: String,
+        conversation: String,
+        tip: u64,
+        read: u64,
+        unread: u64,
+    },
+    /// Bytes that wait for a device in its gateway, and the most that may.
+    Held {
+        device: Device,
+        bytes: u64,
+        bound: u64,
+    },
+    /// Everything had come to rest: whether the device was online, and how many of its sends had no outcome.
+    AtRest {
+        device: Device,
+        online: bool,
+        unsettled: u64,
     },
 }
 

@@ -108,6 +108,9 @@ impl Gateway {
             ("quic", "listen = \"\"\n".to_owned()),
             ("http", format!("listen = \"{}\"\n", self.http)),
             ("limits", String::new()),
+            ("admin", String::new()),
+            ("devices", String::new()),
+            ("presence", String::new()),
             ("store", String::new()),
             ("log", "level = \"info\"\n".to_owned()),
         ];

@@ -26,6 +26,9 @@ export function newConversation(id, me) {
     /** This user's read cursor, and the higher of it and the own last send. */
     read: 0n,
     seen: 0n,
+    /** Seqs that are known not to be shown; those up to `counted` are in the server's count. */
+    silent: new Set(),
+    counted: 0n,
     wantsLog: false,
     syncing: false,
     syncFailures: 0,
@@ -33,10 +36,17 @@ export function newConversation(id, me) {
   };
 }
 
-/** tip - max(read, own last send), as the server counts. */
+/** tip - max(read, own last send) without what is not shown, as the server counts. */
 export function unread(conversation) {
-  const count = conversation.log.tip - conversation.seen;
+  const { log, seen, silent } = conversation;
+  for (const seq of silent) if (seq <= seen) silent.delete(seq);
+  const count = log.tip - seen - BigInt(silent.size);
   return count > 0n ? Number(count) : 0;
+}
+
+/** Whether an entry is no message to show: hidden, an edit or a recall. */
+export function isSilent({ hidden, relation }) {
+  return Boolean(hidden) || relation?.kind === KIND.EDIT || relation?.kind === KIND.RECALL;
 }
 
 /** Messages to show: without hidden ones, edits and recalls applied to what they refer to. */
@@ -44,15 +54,16 @@ export function visible(messages) {
   const changes = new Map();
   for (const message of messages) {
     const { kind, seq } = message.relation ?? {};
-    if (kind === KIND.EDIT || kind === KIND.RECALL) changes.set(`${message.sender} ${seq}`, message);
+    // The server has checked that whoever changes a message may; what was recalled is not edited any more.
+    if (kind === KIND.EDIT || kind === KIND.RECALL) changes.set(seq, message);
   }
-  const isChange = (message) => [KIND.EDIT, KIND.RECALL].includes(message.relation?.kind);
-  const shown = messages.filter((message) => !message.hidden && !isChange(message));
-  return shown.map((message) => {
-    const change = changes.get(`${message.sender} ${message.seq}`);
-    if (!change) return message;
-    if (change.relation.kind === KIND.RECALL) return { ...message, recalled: true };
-    return { ...message, content: change.content, edited: true };
+  return messages.filter((message) => !isSilent(message)).map((message) => {
+    const change = changes.get(message.seq);
+    if (!change || message.recalled) return message;
+    if (change.recalled || change.relation.kind === KIND.RECALL) {
+      return { ...message, content: undefined, recalled: true };
+    }
+    return { ...message, content: change.content, edited: change.seq };
   });
 }
 

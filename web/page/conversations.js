@@ -1,6 +1,6 @@
 // Every conversation this device knows, and what news makes of them. Knows nothing of connections.
 
-import { newConversation } from './conversation.js';
+import { isSilent, newConversation, visible } from './conversation.js';
 
 export class Conversations {
   #byId = new Map();
@@ -36,10 +36,29 @@ export class Conversations {
 
   /** A message that may be the newest of its conversation. */
   latest(conversation, message) {
+    conversation.log.raise(message.seq);
+    if (isSilent(message)) return this.#silent(conversation, message);
     if (message.seq <= (conversation.lastMessage?.seq ?? 0n)) return;
     conversation.lastMessage = message;
-    conversation.log.raise(message.seq);
     if (message.at_ms > conversation.activeAt) conversation.activeAt = message.at_ms;
+    this.#emit('conversations');
+  }
+
+  /** The last message as the server has it, edits and recalls applied. */
+  last(conversation, message) {
+    if (message.seq < (conversation.lastMessage?.seq ?? 0n)) return;
+    conversation.lastMessage = message;
+    if (message.at_ms > conversation.activeAt) conversation.activeAt = message.at_ms;
+    this.#emit('conversations');
+  }
+
+  /** An entry that is not shown: it is not unread, and may change the last message. */
+  #silent(conversation, message) {
+    if (message.seq > conversation.counted) conversation.silent.add(message.seq);
+    const { lastMessage } = conversation;
+    if (lastMessage && message.relation?.seq === lastMessage.seq) {
+      [conversation.lastMessage] = visible([lastMessage, message]);
+    }
     this.#emit('conversations');
   }
 

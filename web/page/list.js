@@ -19,6 +19,8 @@ export class List {
   #loaded;
   #loading = false;
   #again = false;
+  /** The server's list as of which everything is known here; empty before the first load. */
+  #version = empty;
 
   /** `open` as of the client; `loaded` is called after every load. */
   constructor(link, conversations, reader, { open, loaded }) {
@@ -29,7 +31,7 @@ export class List {
     this.#loaded = loaded;
   }
 
-  /** Loads the list; while a load is under way, another follows it. */
+  /** Loads the list, or what changed since the last time; while a load is under way, another follows it. */
   async load() {
     if (this.#loading) {
       this.#again = true;
@@ -47,14 +49,19 @@ export class List {
 
   async #loadPages() {
     let page = empty;
+    const since_version = this.#version;
+    let version = empty;
     for (let pages = 0; pages < MAX_PAGES; pages++) {
-      const body = { list_conversations: { page, limit: PAGE_CONVERSATIONS } };
+      const body = { list_conversations: { page, since_version, limit: PAGE_CONVERSATIONS } };
       const answer = (await answerTo(this.#link, body))?.conversations;
       if (!answer) setTimeout(() => this.#link.state === 'ready' && this.load(), RETRY_MS);
       for (const summary of answer?.conversations ?? []) this.#summary(summary);
-      page = answer?.next_page ?? empty;
+      if (!answer) return;
+      if (answer.version.length) version = answer.version;
+      page = answer.next_page;
       if (!page.length) break;
     }
+    if (version.length) this.#version = version;
   }
 
   #summary(summary) {
@@ -67,7 +74,9 @@ export class List {
     if (summary.read > conversation.read) conversation.read = summary.read;
     else if (summary.read < conversation.read) this.#reader.mark(conversation, conversation.read);
     if (seen > conversation.seen) conversation.seen = seen;
-    if (summary.last_message) this.#conversations.latest(conversation, summary.last_message);
+    conversation.counted = summary.tip;
+    for (const seq of conversation.silent) if (seq <= summary.tip) conversation.silent.delete(seq);
+    if (summary.last_message) this.#conversations.last(conversation, summary.last_message);
     if (conversation.wantsLog && !conversation.log.loaded) this.#open(conversation);
     else this.#reader.fill(conversation);
   }

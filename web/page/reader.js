@@ -1,6 +1,7 @@
 // The reader: brings stored messages into the logs, pulls what is missing, and marks what was read.
 
 import { answerTo } from './answer.js';
+import { isSilent } from './conversation.js';
 
 const PAGE_MESSAGES = 50;
 const RETRY_MAX_MS = 30_000;
@@ -22,7 +23,8 @@ export class Reader {
   /** Puts one stored message where it belongs, wherever it came from. */
   take(conversation, message) {
     this.#conversations.latest(conversation, message);
-    if (message.sender === this.#conversations.me && message.seq > conversation.seen) conversation.seen = message.seq;
+    const own = message.sender === this.#conversations.me && !isSilent(message);
+    if (own && message.seq > conversation.seen) conversation.seen = message.seq;
     this.#joined(conversation, conversation.log.push(message));
     this.fill(conversation);
   }

@@ -20,7 +20,7 @@ export const SCHEMA = parse({
   Relation: 'kind 1 enum, seq 2 u64',
   Sync: 'ranges 1 SyncRange*',
   SyncRange: 'conversation 1 string, from 2 u64, backwards 3 bool, limit 4 u32',
-  ListConversations: 'page 1 bytes, limit 2 u32',
+  ListConversations: 'page 1 bytes, limit 2 u32, since_version 3 bytes',
   CreateConversation: 'client_msg_id 1 bytes, title 2 string, members 3 NewMember*',
   NewMember: 'user 1 string, role 2 enum, with_history 3 bool',
   ChangeMembers: 'conversation 1 string, client_msg_id 2 bytes, add 3 NewMember*, remove 4 string*',
@@ -44,7 +44,7 @@ export const SCHEMA = parse({
   Message:
     'conversation 1 string, seq 2 u64, at_ms 3 i64, sender 4 string, sender_device 5 fixed64, ' +
     'client_msg_id 6 bytes, content 7 Content, relation 8 Relation, hidden 9 bool, ' +
-    'members_changed 10 MembersChanged',
+    'members_changed 10 MembersChanged, recalled 11 bool, edited 12 u64',
   MembersChanged: 'added 1 NewMember*, removed 2 string*, created 3 ConversationInfo',
   ConversationInfo: 'kind 1 enum, title 2 string',
   SendAck: 'conversation 1 string, seq 2 u64, at_ms 3 i64, duplicate 4 bool, client_msg_id 5 bytes',
@@ -53,7 +53,7 @@ export const SCHEMA = parse({
   SyncedRange:
     'conversation 1 string, first 2 u64, last 3 u64, messages 4 Message*, tip 5 u64, has_more 6 bool, error 7 Error',
   Cursor: 'conversation 1 string, user 2 string, read 3 u64, delivered 4 u64',
-  ConversationPage: 'conversations 1 ConversationSummary*, next_page 2 bytes',
+  ConversationPage: 'conversations 1 ConversationSummary*, next_page 2 bytes, version 3 bytes',
   ConversationSummary:
     'conversation 1 string, info 2 ConversationInfo, role 3 enum, tip 4 u64, read 5 u64, delivered 6 u64, ' +
     'unread 7 u64, last_message 8 Message, active 9 bool, peer 10 string',

@@ -80,7 +80,7 @@ impl Session {
             content: item.send.content,
             relation: item.send.relation,
             hidden: item.send.hidden,
-            members_changed: None,
+            ..Default::default()
         };
         Message::from_wire(message, lane)
     }

@@ -67,7 +67,8 @@ impl Session {
     }
 
     pub(super) fn on_presence(&mut self, presence: v1::Presence) {
-        let v1::Presence { user, online, since_ms } = presence;
-        self.emit(Event::Presence { user, online, since_ms });
+        let away = presence.state() == v1::presence::State::Away;
+        let v1::Presence { user, online, since_ms, .. } = presence;
+        self.emit(Event::Presence { user, online, away, since_ms });
     }
 }

@@ -47,6 +47,8 @@ pub fn full_message() -> v1::Message {
         relation: Some(v1::Relation { kind: v1::relation::Kind::Reply.into(), seq: 41 }),
         hidden: true,
         members_changed: Some(members_changed()),
+        recalled: true,
+        edited: u64::MAX,
     }
 }
 
@@ -117,7 +119,8 @@ fn client_requests() -> Vec<Case<ClientFrame>> {
     let members = v1::ListMembers { conversation: "g:1".into(), after: "bob".into(), limit: 100 };
     let mark = v1::Mark { conversation: "g:1".into(), read: 128, delivered: 16_384 };
     let watch = v1::Watch { conversations: vec!["g:1".into(), "g:2".into()] };
-    let list = v1::ListConversations { page: Bytes::from_static(&[0]), limit: 20 };
+    let since_version = Bytes::from_static(&[7; 16]);
+    let list = v1::ListConversations { page: Bytes::from_static(&[0]), limit: 20, since_version };
     let signal = v1::Signal {
         conversation: "g:1".into(),
         r#type: "typing".into(),
@@ -286,6 +289,7 @@ fn server_answers() -> Vec<Case<ServerFrame>> {
     let page = v1::ConversationPage {
         conversations: vec![summary, v1::ConversationSummary::default()],
         next_page: Bytes::from_static(&[255, 0]),
+        version: Bytes::from_static(&[0, 1]),
     };
     let bob = v1::Member {
         user: "bob".into(),

@@ -32,8 +32,10 @@ fn client_body() -> impl Strategy<Value = client_frame::Body> {
             read,
             delivered
         })),
-        (data(16), any::<u32>())
-            .prop_map(|(page, limit)| Body::ListConversations(ListConversations { page, limit })),
+        (data(16), any::<u32>()).prop_map(|(page, limit)| {
+            let since_version = page.clone();
+            Body::ListConversations(ListConversations { page, limit, since_version })
+        }),
         (data(17), name(), vec(new_member(), 0..3)).prop_map(|(client_msg_id, title, members)| {
             Body::CreateConversation(CreateConversation { client_msg_id, title, members })
         }),
@@ -201,6 +203,8 @@ pub fn message() -> impl Strategy<Value = Message> {
                     relation,
                     hidden,
                     members_changed,
+                    recalled: !hidden,
+                    edited: seq / 2,
                 }
             },
         )

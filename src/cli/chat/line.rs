@@ -2,8 +2,8 @@
 
 use std::collections::HashMap;
 
-use client::Message;
 use client::v1::{ConversationSummary, MembersChanged, NewMember};
+use client::{Change, Message};
 use jiff::tz::TimeZone;
 use jiff::{Timestamp, Zoned};
 
@@ -17,13 +17,32 @@ pub fn message(message: &Message, me: &str, names: &Names) -> Option<String> {
     }
     let when = time(message.at_ms);
     let seq = message.seq;
+    if let Some(change) = message.change() {
+        return Some(format!("{when} {seq:>5}   * {}", changed(change, message, names)));
+    }
     if let Some(changed) = &message.members_changed {
         return Some(format!("{when} {seq:>5}   * {}", members_changed(changed, names)));
     }
     let own = if message.sender == me { "✓" } else { " " };
     let name = name(&message.sender, names);
-    let text = message.text().map_or_else(|| format!("({})", plain(&message.content.kind)), plain);
-    Some(format!("{when} {seq:>5} {own} {name}: {text}"))
+    let text = body(message);
+    let reply = message.replies_to().map(|seq| format!("(to {seq}) ")).unwrap_or_default();
+    Some(format!("{when} {seq:>5} {own} {name}: {reply}{text}"))
+}
+
+fn body(message: &Message) -> String {
+    if message.recalled {
+        return "(recalled)".into();
+    }
+    message.text().map_or_else(|| format!("({})", plain(&message.content.kind)), plain)
+}
+
+fn changed(change: Change, message: &Message, names: &Names) -> String {
+    let name = name(&message.sender, names);
+    match change {
+        Change::Edit(seq) => format!("{name} edited {seq}: {}", body(message)),
+        Change::Recall(seq) => format!("{name} recalled {seq}"),
+    }
 }
 
 /// One row of the list.
@@ -73,6 +92,7 @@ fn last(message: &client::v1::Message, names: &Names) -> String {
     let content = message.content.clone().unwrap_or_default();
     let text = String::from_utf8_lossy(&content.data);
     let text = match (&message.members_changed, content.r#type.starts_with("text/")) {
+        _ if message.recalled => format!("{}: (recalled)", name(&message.sender, names)),
         (Some(changed), _) => members_changed(changed, names),
         (None, true) => format!("{}: {}", name(&message.sender, names), shorten(&plain(&text))),
         (None, false) => format!("({})", plain(&content.r#type)),

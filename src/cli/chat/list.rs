@@ -1,5 +1,6 @@
 //! The conversations to choose from.
 
+use client::Bytes;
 use client::v1::ConversationSummary;
 use client::{Client, Conversation, RequestError};
 
@@ -12,13 +13,29 @@ const SHOWN: u32 = 30;
 #[derive(Default)]
 pub struct List {
     rows: Vec<ConversationSummary>,
+    /// How the server's list was when it was asked last.
+    version: Option<Bytes>,
 }
 
 impl List {
     /// Asks the server.
     pub async fn load(client: &Client) -> Result<List, RequestError> {
         let page = client.conversations(SHOWN).await?;
-        Ok(List { rows: page.conversations.into_iter().filter(|row| row.active).collect() })
+        let rows = page.conversations.into_iter().filter(|row| row.active).collect();
+        Ok(List { rows, version: page.version })
+    }
+
+    /// Asks for what has changed since the server was asked last, and returns it.
+    pub async fn changed(&mut self, client: &Client) -> Result<Vec<ConversationSummary>, RequestError> {
+        let Some(version) = self.version.clone() else { return Ok(Vec::new()) };
+        let page = client.conversations_changed(version).await?;
+        self.version = page.version.or(self.version.take());
+        for changed in &page.conversations {
+            if let Some(row) = self.rows.iter_mut().find(|row| row.conversation == changed.conversation) {
+                *row = changed.clone();
+            }
+        }
+        Ok(page.conversations)
     }
 
     /// The rows with their numbers.

@@ -18,6 +18,8 @@ pub struct Room {
     messages: MessageStream,
     /// Where the next older part of the history ends.
     before: Option<u64>,
+    /// The edits and recalls seen so far: what is older is shown as they made it.
+    changes: Vec<Message>,
     /// Highest seq shown, and highest marked as read.
     shown: u64,
     marked: u64,
@@ -39,8 +41,10 @@ impl Room {
         };
         let messages = conversation.messages(From::Seq(history.tip + 1));
         let before = history.before;
-        let room = Room { conversation, title, messages, before, shown: history.tip, marked: 0, mark: None };
-        Ok((room, history.messages))
+        let (changes, shown) = (Vec::new(), history.tip);
+        let mut room = Room { conversation, title, messages, before, changes, shown, marked: 0, mark: None };
+        let entries = room.as_changed(history.messages);
+        Ok((room, entries))
     }
 
     /// Everyone's names; nobody's where the conversation does not exist yet.
@@ -56,6 +60,7 @@ impl Room {
                 message = self.messages.next() => match message {
                     Some(message) => {
                         self.shown = self.shown.max(message.seq);
+                        self.changes.extend(message.change().map(|_| message.clone()));
                         return Ok(message);
                     }
                     None => return Err(self.messages.ended_because()),
@@ -75,7 +80,14 @@ impl Room {
         let Some(before) = self.before else { return Ok(Vec::new()) };
         let history = self.conversation.history_before(before, HISTORY).await?;
         self.before = history.before;
-        Ok(history.messages)
+        Ok(self.as_changed(history.messages))
+    }
+
+    /// What there is to show of entries that stand before all that was seen so far.
+    fn as_changed(&mut self, mut entries: Vec<Message>) -> Vec<Message> {
+        entries.append(&mut self.changes);
+        self.changes = entries.iter().filter(|entry| entry.change().is_some()).cloned().collect();
+        client::message::shown(entries)
     }
 
     fn start_mark(&mut self) {

@@ -59,7 +59,7 @@ async fn first(sendings: &mut VecDeque<Sending>) -> Result<client::Ack, client::
 
 fn show(client: &Client, message: &client::Message) -> anyhow::Result<()> {
     let own = message.sender_device == client.device_id();
-    match message.text().filter(|_| !own && !message.hidden) {
+    match message.text().filter(|_| !own && !message.hidden && message.change().is_none()) {
         Some(text) => Ok(say(&format!("{}: {}", line::plain(&message.sender), line::plain(text)))?),
         None => Ok(()),
     }

@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use anyhow::bail;
 use client::conversation::TYPING;
-use client::{Ack, Client, Conversation, Event, Events, Invite, Message, RequestError, SendError};
+use client::{Ack, Client, Conversation, Event, Events, Invite, Message, RequestError, SendError, Sending};
 use futures::StreamExt;
 use futures::future::BoxFuture;
 use futures::stream::FuturesUnordered;
@@ -92,7 +92,13 @@ impl Talk {
                 },
                 Some((text, result)) = self.sent.next() => self.on_sent(&text, result),
                 event = self.events.next() => match event {
-                    Some(event) => self.on_event(event),
+                    Some(event) => {
+                        let back = matches!(event, Event::Connected { .. }) && !self.online;
+                        self.on_event(event);
+                        if back {
+                            self.catch_up().await;
+                        }
+                    }
                     None => bail!("the connection has ended"),
                 },
             }
@@ -133,6 +139,9 @@ impl Talk {
                 self.open(self.client.direct(&user)).await;
                 Ok(())
             }
+            Word::Reply(seq, text) => self.send(text, |to, text| to.reply(seq, text)),
+            Word::Edit(seq, text) => self.send(text, |to, text| to.edit(seq, text)),
+            Word::Recall(seq) => self.send(format!("/recall {seq}"), |to, _| to.recall(seq)),
             Word::Members => self.members().await,
             Word::Invite(user) => self.invite(user).await,
             Word::Leave => self.leave().await,
@@ -150,15 +159,24 @@ impl Talk {
 
     /// Sends; without an open conversation a number chooses one.
     async fn say(&mut self, text: String) -> Result<(), RequestError> {
-        let Some(room) = &self.room else {
+        if self.room.is_none() {
             if text.trim().parse::<usize>().is_ok_and(|number| number > 0) {
                 let conversation = self.list.find(&self.client, text.trim());
                 self.open(conversation).await;
                 return Ok(());
             }
             return self.tell("No conversation is open: type a number of the list, or /to USER.");
-        };
-        let sending = room.conversation.send(text.as_str());
+        }
+        self.send(text, |to, text| to.send(text))
+    }
+
+    fn send(
+        &mut self,
+        text: String,
+        how: impl FnOnce(&Conversation, &str) -> Sending,
+    ) -> Result<(), RequestError> {
+        let Some(room) = &self.room else { return self.tell("No conversation is open.") };
+        let sending = how(&room.conversation, &text);
         self.sent.push(Box::pin(async move { (text, sending.await) }));
         if !self.online {
             self.screen.show("… not connected; it is sent as soon as the server is back");
@@ -302,21 +320,42 @@ impl Talk {
 
     fn on_activity(&mut self, conversation: String, message: Option<&Message>) {
         let own = message.is_some_and(|message| message.sender == self.client.user());
-        let shown = message.is_some_and(|message| !message.hidden && message.members_changed.is_none());
+        let shown = message.is_some_and(|message| {
+            !message.hidden && message.members_changed.is_none() && message.change().is_none()
+        });
         if own || !shown {
             return;
         }
-        let title = self.list.title(&self.client, &conversation, &self.names);
+        let unread = self.unread.entry(conversation.clone()).or_default();
+        *unread += 1;
+        let unread = *unread;
+        self.announce(&conversation, unread);
+    }
+
+    /// What was said elsewhere while there was no connection.
+    async fn catch_up(&mut self) {
+        let changed = match self.list.changed(&self.client).await {
+            Ok(changed) => changed,
+            Err(error) => return self.screen.show(&format!("! your conversations: {error}")),
+        };
+        for row in changed {
+            if row.active && row.unread > 0 && !self.is_open(&row.conversation) {
+                self.announce(&row.conversation, row.unread);
+                self.unread.insert(row.conversation, row.unread);
+            }
+        }
+    }
+
+    fn announce(&mut self, conversation: &str, unread: u64) {
+        let title = self.list.title(&self.client, conversation, &self.names);
         let open = match (
-            self.list.number(&conversation),
-            protocol::names::direct_peer(&conversation, self.client.user()),
+            self.list.number(conversation),
+            protocol::names::direct_peer(conversation, self.client.user()),
         ) {
             (Some(number), _) => format!("/open {number}"),
             (None, Some(peer)) => format!("/to {}", line::plain(peer)),
-            (None, None) => format!("/open {}", line::plain(&conversation)),
+            (None, None) => format!("/open {}", line::plain(conversation)),
         };
-        let unread = self.unread.entry(conversation).or_default();
-        *unread += 1;
         self.screen.show(&format!("· {unread} new in {title} ({open})"));
     }
 

@@ -61,16 +61,18 @@ pub async fn whoever_took_the_log_last_writes(fixture: &dyn Fixture) {
     let presence = stream(&*store);
     assert_eq!(presence.record("t", 0, vec![change("ann", Online, 1)]).await, RecordOutcome::Conflict);
     let old = presence.take("t").await.unwrap();
-    assert_eq!(presence.record("t", old, vec![change("ann", Online, 1)]).await, RecordOutcome::Applied {
-        tip: 1
-    });
+    assert_eq!(
+        presence.record("t", old, vec![change("ann", Online, 1)]).await,
+        RecordOutcome::Applied { tip: 1 }
+    );
     let new = presence.take("t").await.unwrap();
     assert!(new > old);
     assert_eq!(presence.record("t", old, vec![change("ann", Offline, 2)]).await, RecordOutcome::Conflict);
     assert_eq!(presence.record("u", new, vec![change("ann", Offline, 2)]).await, RecordOutcome::Conflict);
-    assert_eq!(presence.record("t", new, vec![change("ann", Away, 3)]).await, RecordOutcome::Applied {
-        tip: 2
-    });
+    assert_eq!(
+        presence.record("t", new, vec![change("ann", Away, 3)]).await,
+        RecordOutcome::Applied { tip: 2 }
+    );
     let epochs: Vec<u64> =
         presence.events("t", 0, 9).await.unwrap().events.iter().map(|event| event.epoch).collect();
     assert_eq!(epochs, [old, new]);
@@ -172,9 +174,8 @@ pub async fn any_changes_give_what_the_model_says(fixture: &dyn Fixture) {
             _ => {}
         }
         let states = [Offline, Away, Online];
-        let changes: Vec<_> = (0..next(4))
-            .map(|_| change(&format!("u{}", next(5)), states[next(3) as usize], step))
-            .collect();
+        let changes: Vec<_> =
+            (0..next(4)).map(|_| change(&format!("u{}", next(5)), states[next(3) as usize], step)).collect();
         let epoch = epochs[epochs.len() - 1 - next(2).min(epochs.len() as u64 - 1) as usize];
         match stream(&*store).record("t", epoch, changes.clone()).await {
             RecordOutcome::Applied { tip } => {

@@ -2,6 +2,7 @@
 
 use std::collections::{BTreeMap, HashMap, HashSet};
 
+use super::rights::Rights;
 use super::{Violation, expect};
 use crate::support::history::{Device, Event, History, Op, Outcome, ReadResult};
 
@@ -12,17 +13,18 @@ pub fn every_device_sees_every_entry(history: &History) -> Vec<Violation> {
     let (mut found, rights, tips) = (Vec::new(), Rights::of(history), tips(history));
     for ((device, conversation), follower) in followers(history) {
         let may_see = |seq: u64| rights.may_see(conversation, follower.user, seq);
+        let owed = |seq: u64| rights.is_owed(conversation, follower.user, seq);
         let name = || format!("device {device:x} of {} in {conversation}", follower.user);
         let mut next = follower.from;
         for &seq in &follower.seen {
             expect(&mut found, RULE, may_see(seq), || format!("{}: saw #{seq}, not entitled", name()));
             expect(&mut found, RULE, seq >= next, || format!("{}: saw #{seq} after #{}", name(), next - 1));
-            let hole: Vec<u64> = (next..seq).filter(|&seq| may_see(seq)).collect();
+            let hole: Vec<u64> = (next..seq).filter(|&seq| owed(seq)).collect();
             expect(&mut found, RULE, hole.is_empty(), || format!("{}: saw #{seq} before {hole:?}", name()));
             next = next.max(seq + 1);
         }
         if let (true, Some(&tip)) = (follower.caught_up, tips.get(conversation)) {
-            let missing: Vec<u64> = (next..=tip).filter(|&seq| may_see(seq)).collect();
+            let missing: Vec<u64> = (next..=tip).filter(|&seq| owed(seq)).collect();
             expect(&mut found, RULE, missing.is_empty(), || format!("{}: never saw {missing:?}", name()));
         }
     }
@@ -67,7 +69,8 @@ struct Asked<'a> {
 }
 
 fn faults(asked: &Asked<'_>, result: &ReadResult, rights: &Rights<'_>) -> Vec<String> {
-    let may_see = |seq: &u64| rights.may_see(asked.conversation, asked.user, *seq);
+    let may_see = |seq: &u64| rights.is_owed(asked.conversation, asked.user, *seq);
+    let extra = |seq: &u64| rights.may_see(asked.conversation, asked.user, *seq) && !may_see(seq);
     let owed = (asked.from..=asked.acked).rev().find(may_see).unwrap_or_default();
     let mut faults = Vec::new();
     if result.tip < owed {
@@ -80,31 +83,12 @@ fn faults(asked: &Asked<'_>, result: &ReadResult, rights: &Rights<'_>) -> Vec<St
     if let Some(beyond) = returned.iter().find(|&&seq| seq > result.tip) {
         faults.push(format!("a read returned #{beyond} beyond the tip #{}", result.tip));
     }
-    let expected: Vec<u64> = (result.first..=result.last).filter(may_see).collect();
-    if returned != expected {
+    let expected = (result.first..=result.last).filter(may_see);
+    // What a user who comes back is given beside is there from the return on.
+    if returned.iter().copied().filter(|seq| !extra(seq)).ne(expected) {
         faults.push(format!("a read of #{}..#{} returned {returned:?}", result.first, result.last));
     }
     faults
-}
-
-/// Who may see which seqs.
-struct Rights<'a>(HashMap<(&'a str, &'a str), Vec<(u64, u64)>>);
-
-impl Rights<'_> {
-    fn of(history: &History) -> Rights<'_> {
-        let mut spans: HashMap<_, Vec<_>> = HashMap::new();
-        for event in &history.events {
-            if let Event::Entitled { conversation, user, from, to } = event {
-                spans.entry((conversation.as_str(), user.as_str())).or_default().push((*from, *to));
-            }
-        }
-        Rights(spans)
-    }
-
-    fn may_see(&self, conversation: &str, user: &str, seq: u64) -> bool {
-        let spans = self.0.get(&(conversation, user));
-        spans.is_some_and(|spans| spans.iter().any(|&(from, to)| from <= seq && seq <= to))
-    }
 }
 
 /// A device that takes a conversation's messages.

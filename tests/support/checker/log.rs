@@ -24,6 +24,14 @@ pub fn acked_is_durable(history: &History) -> Vec<Violation> {
             });
         }
     }
+    for event in &history.events {
+        let Event::ChangeAcked { device, conversation, id, seq } = event else { continue };
+        let entry = logs.get(conversation.as_str()).and_then(|log| log.iter().find(|e| e.seq == *seq));
+        let same = entry.is_some_and(|e| e.change && (e.device, e.id) == (*device, *id));
+        expect(&mut found, RULE, same, || {
+            format!("{conversation} #{seq}: a change by device {device:x} was acked, but is not there")
+        });
+    }
     found
 }
 
