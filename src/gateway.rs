@@ -20,6 +20,7 @@ use storage::embedded::{EmbeddedConfig, EmbeddedStore, OpenError};
 
 use crate::config::Config;
 use crate::config::setting::Plaintext;
+use crate::descriptors;
 use crate::dev_data::Addresses;
 use crate::http::{self, Status};
 use crate::seed::{self, SeedError};
@@ -199,11 +200,21 @@ fn node_ids(config: &Config) -> Result<(NodeId, NodeId), GatewayError> {
 
 fn connector_config(config: &Config, node: NodeId) -> ConnectorConfig {
     let limits = &config.limits;
+    let max_sockets = descriptors::for_connections();
+    if max_sockets < limits.max_connections {
+        let max_connections = limits.max_connections;
+        tracing::info!(
+            max_sockets,
+            max_connections,
+            "the limit on open files (ulimit -n) allows fewer TCP and HTTP connections than limits.max_connections"
+        );
+    }
     ConnectorConfig {
         heartbeat: Duration::from_millis(limits.heartbeat_ms.into()),
         hello_timeout: Duration::from_millis(limits.hello_timeout_ms.into()),
         outbox_bytes: limits.outbox_bytes as usize,
         max_connections: limits.max_connections,
+        max_sockets,
         ..ConnectorConfig::new(node)
     }
 }

@@ -8,10 +8,12 @@
 //! | [`http`], [`status`] | the page, health and metrics; what they tell |
 //! | [`dev_data`], [`seed`] | what `whimbrel dev` keeps and starts with |
 //! | [`telemetry`] | log lines |
+//! | [`descriptors`] | how many connections there are file descriptors for |
 //! | [`private_file`] | files that only the gateway's user may read |
 
 mod cli;
 mod config;
+mod descriptors;
 mod dev_data;
 mod gateway;
 mod http;

@@ -147,9 +147,8 @@ impl Position {
             let conversation = std::str::from_utf8(conversation).ok()?.to_owned();
             Some(Position { tip_at_ms: i64::from_be_bytes(*at), conversation })
         });
-        let position = position.ok_or_else(|| check::invalid("page is not one that was given out"))?;
-        check::conversation(&position.conversation).map_err(|_| Code::INVALID_REQUEST)?;
-        Ok(Some(position))
+        let position = position.filter(|position| check::conversation(&position.conversation).is_ok());
+        position.map(Some).ok_or_else(|| check::invalid("page is not one that was given out"))
     }
 }
 

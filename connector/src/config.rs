@@ -16,6 +16,9 @@ pub struct ConnectorConfig {
     pub outbox_bytes: usize,
     /// Connections held at once, logins under way included.
     pub max_connections: usize,
+    /// Those of them that each hold a file descriptor: all but QUIC's. What the process may open less what it needs
+    /// itself, because a store that cannot open a file takes no more writes.
+    pub max_sockets: usize,
 }
 
 impl ConnectorConfig {
@@ -27,6 +30,7 @@ impl ConnectorConfig {
             hello_timeout: Duration::from_secs(5),
             outbox_bytes: 128 * 1024,
             max_connections: 100_000,
+            max_sockets: 100_000,
         }
     }
 

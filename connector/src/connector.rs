@@ -31,8 +31,10 @@ pub struct Connector {
     pub(crate) tasks: TaskTracker,
     /// Ends the accept loops.
     pub(crate) stop: CancellationToken,
-    /// Connections held now, logins under way included.
-    pub(crate) taken: Arc<AtomicUsize>,
+    /// Connections held now that have a file descriptor each, logins under way included.
+    pub(crate) sockets: Arc<AtomicUsize>,
+    /// Those that have none.
+    pub(crate) datagrams: Arc<AtomicUsize>,
 }
 
 impl Connector {
@@ -48,7 +50,8 @@ impl Connector {
             core,
             tasks: TaskTracker::new(),
             stop: CancellationToken::new(),
-            taken: Arc::default(),
+            sockets: Arc::default(),
+            datagrams: Arc::default(),
         });
         connector.tasks.spawn(tick(connector.core.clone(), connector.stop.clone()));
         connector

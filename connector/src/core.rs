@@ -17,6 +17,9 @@ use crate::uplink::Uplink;
 use crate::wheel::Wheel;
 use protocol::code::Code;
 
+/// Seconds without a tick after which the process is taken to have stood still, and the time it then gets to read.
+const PAUSE_SECONDS: u32 = 5;
+
 /// Sessions, links and settings of one connector.
 pub(crate) struct Core {
     pub config: ConnectorConfig,
@@ -29,6 +32,8 @@ pub(crate) struct Core {
     wheel: Mutex<Wheel<Arc<Handle>>>,
     started: Instant,
     seconds: AtomicU32,
+    /// Nobody is held silent before this second.
+    lenient_until: AtomicU32,
 }
 
 impl Core {
@@ -44,6 +49,7 @@ impl Core {
             wheel: Mutex::new(Wheel::new(0)),
             started: Instant::now(),
             seconds: AtomicU32::new(0),
+            lenient_until: AtomicU32::new(0),
         }
     }
 
@@ -67,14 +73,22 @@ impl Core {
     /// Closes the sessions whose deadline has come. Called once a second.
     pub fn tick(&self) {
         let now = self.started.elapsed().as_secs() as u32;
-        self.seconds.store(now, Ordering::Relaxed);
+        let before = self.seconds.swap(now, Ordering::Relaxed);
+        if now > before + PAUSE_SECONDS {
+            // The process or its machine stood still. What devices said meanwhile has yet to be read.
+            self.lenient_until.store(now + PAUSE_SECONDS, Ordering::Relaxed);
+        }
         let due = self.wheel.lock().turn(now);
         for handle in due {
             // Only the connection and the map hold handles beside the wheel: alone, its connection is gone.
             if Arc::strong_count(&handle) == 1 {
                 continue;
             }
+            let lenient_until = self.lenient_until.load(Ordering::Relaxed);
             match self.deadline(&handle) {
+                (at, Code::HEARTBEAT_TIMEOUT) if at <= now && now < lenient_until => {
+                    self.wheel.lock().add(handle, lenient_until);
+                }
                 (at, code) if at <= now => handle.close(code),
                 (at, _) => self.wheel.lock().add(handle, at),
             }

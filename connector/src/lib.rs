@@ -16,7 +16,7 @@
 //! | `connection`, `closing` | the task of one device, and its end |
 //! | [`outbox`] | pure: what waits for one device, bounded in bytes |
 //! | [`handle`], [`sessions`] | one device seen from outside; the map of all |
-//! | [`wheel`] | deadlines without timers |
+//! | [`wheel`], [`bucket`] | deadlines without timers; so many per second |
 //! | `core` | what every connection shares |
 //! | `uplink` | the way to the owner of a slot |
 //! | [`metrics`] | counters |
@@ -30,6 +30,7 @@ mod handshake;
 mod uplink;
 
 pub mod auth;
+pub mod bucket;
 pub mod config;
 pub mod connector;
 pub mod handle;

@@ -75,7 +75,7 @@ codes! {
     /// The WebSocket framing is broken.
     WEBSOCKET_VIOLATION = 112, false, Never;
 
-    /// Hello carries no token.
+    /// There is no token.
     TOKEN_REQUIRED = 200, false, Never;
     /// The token is malformed, its signature does not match, or it is meant for somebody else.
     TOKEN_INVALID = 201, false, Never;
