@@ -91,6 +91,7 @@ impl Gateway {
         let nodes = Arc::new(Nodes { store, channel, connector, draining: AtomicBool::new(false) });
         let mut gateway = Gateway { addresses: Addresses::default(), nodes };
         gateway.listen(&parts.config, parts.tls, parts.quic, parts.pages)?;
+        tell_limits(&parts.config);
         Ok(gateway)
     }
 
@@ -200,22 +201,24 @@ fn node_ids(config: &Config) -> Result<(NodeId, NodeId), GatewayError> {
 
 fn connector_config(config: &Config, node: NodeId) -> ConnectorConfig {
     let limits = &config.limits;
-    let max_sockets = descriptors::for_connections();
-    if max_sockets < limits.max_connections {
-        let max_connections = limits.max_connections;
-        tracing::info!(
-            max_sockets,
-            max_connections,
-            "the limit on open files (ulimit -n) allows fewer TCP and HTTP connections than limits.max_connections"
-        );
-    }
     ConnectorConfig {
         heartbeat: Duration::from_millis(limits.heartbeat_ms.into()),
         hello_timeout: Duration::from_millis(limits.hello_timeout_ms.into()),
         outbox_bytes: limits.outbox_bytes as usize,
         max_connections: limits.max_connections,
-        max_sockets,
+        max_sockets: descriptors::for_connections(),
         ..ConnectorConfig::new(node)
+    }
+}
+
+fn tell_limits(config: &Config) {
+    let (max_sockets, max_connections) = (descriptors::for_connections(), config.limits.max_connections);
+    if max_sockets < max_connections {
+        tracing::info!(
+            max_sockets,
+            max_connections,
+            "the limit on open files (ulimit -n) allows fewer TCP and HTTP connections than limits.max_connections"
+        );
     }
 }
 
