@@ -22,8 +22,8 @@ use storage::embedded::{EmbeddedConfig, EmbeddedStore, OpenError};
 use crate::admin::Admin;
 use crate::config::Config;
 use crate::config::setting::{Kick, Plaintext};
+use crate::descriptors;
 use crate::dev_data::Addresses;
-use crate::files;
 use crate::http::{self, Status};
 use crate::seed::{self, SeedError};
 use crate::status::Nodes;
@@ -95,6 +95,7 @@ impl Gateway {
         let nodes = Arc::new(Nodes { store, channel, connector, draining: AtomicBool::new(false) });
         let mut gateway = Gateway { addresses: Addresses::default(), admin: Admin::default(), nodes };
         gateway.listen(&parts.config, parts.tls, parts.quic, parts.pages)?;
+        tell_limits(&parts.config);
         Ok(gateway)
     }
 
@@ -232,22 +233,21 @@ fn connector_config(config: &Config, node: NodeId) -> ConnectorConfig {
         ack_resends: limits.ack_resends,
         resume_ttl: Duration::from_millis(limits.resume_ttl_ms.into()),
         accepts_per_second: limits.accepts_per_second,
-        max_connections: affordable(limits.max_connections),
+        max_connections: limits.max_connections,
+        max_sockets: descriptors::for_connections(),
         ..ConnectorConfig::new(node)
     }
 }
 
-/// The connections asked for, or as many as there are file descriptors for.
-fn affordable(asked: usize) -> usize {
-    let affordable = files::connections();
-    if affordable < asked {
-        tracing::warn!(
-            asked,
-            affordable,
-            "limits.max_connections is more than the file descriptors allow (ulimit -n)"
+fn tell_limits(config: &Config) {
+    let (max_sockets, max_connections) = (descriptors::for_connections(), config.limits.max_connections);
+    if max_sockets < max_connections {
+        tracing::info!(
+            max_sockets,
+            max_connections,
+            "the limit on open files (ulimit -n) allows fewer TCP and HTTP connections than limits.max_connections"
         );
     }
-    asked.min(affordable)
 }
 
 fn store_config(config: &Config) -> EmbeddedConfig {

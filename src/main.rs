@@ -8,14 +8,14 @@
 //! | [`http`], [`status`] | the page, health and metrics; what they tell |
 //! | [`dev_data`], [`seed`] | what `whimbrel dev` keeps and starts with |
 //! | [`telemetry`] | log lines |
-//! | [`files`] | how many connections the file descriptors allow |
+//! | [`descriptors`] | how many connections there are file descriptors for |
 //! | [`private_file`] | files that only the gateway's user may read |
 
 mod admin;
 mod cli;
 mod config;
+mod descriptors;
 mod dev_data;
-mod files;
 mod gateway;
 mod http;
 mod private_file;

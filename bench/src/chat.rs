@@ -116,10 +116,7 @@ impl Pair {
         let (told, expected) = oneshot::channel();
         let limit = WARM_UP + Duration::from_secs(self.chat.seconds) + TAIL;
         let both = async {
-            tokio::try_join!(
-                self.send(sender.reader, sender.writer, told),
-                self.receive(receiver, expected)
-            )
+            tokio::try_join!(self.send(sender.reader, sender.writer, told), self.receive(receiver, expected))
         };
         match tokio::time::timeout(limit, both).await {
             Ok(both) => both.map(|(acks, deliveries)| Seen { acks, deliveries }),

@@ -4,9 +4,10 @@ use protocol::check::{self, Refused, invalid};
 use protocol::code::Code;
 use protocol::limit::{MAX_CONTENT_TYPE_BYTES, MAX_SIGNAL_BYTES};
 use protocol::names;
+use protocol::node::v1::Identity;
 use protocol::v1::client_frame::Body as Asked;
 use protocol::v1::relation::Kind;
-use protocol::v1::{self, AskTimeline, ListConversations, ListMembers, SetPresence, Sync, Watch};
+use protocol::v1::{self, AskTimeline, ListConversations, ListMembers, Role, SetPresence, Sync, Watch};
 
 use crate::conversation::event::Body;
 
@@ -31,10 +32,14 @@ pub enum Read {
     Timeline(AskTimeline),
 }
 
-/// Checks a request of `user` on `device` and says who handles it.
-pub fn sort(user: &str, device: u64, body: Option<Asked>) -> Result<Job, Refused> {
+/// Checks a request of `who` on `device` and says who handles it.
+pub fn sort(who: &Identity, device: u64, body: Option<Asked>) -> Result<Job, Refused> {
     match body.ok_or(Code::UNIMPLEMENTED)? {
-        Asked::Send(send) => self::send(user, send),
+        Asked::Send(send) => self::send(&who.user, send),
+        // Whoever comes from outside is let into conversations, and opens none for others.
+        Asked::CreateConversation(_) if who.role() == Role::Visitor => {
+            Err(Refused::new(Code::NOT_ALLOWED, "visitors create no groups"))
+        }
         Asked::CreateConversation(create) => self::create(device, create),
         Asked::ChangeMembers(change) => self::change(change),
         Asked::Mark(mark) => {

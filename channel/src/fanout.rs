@@ -34,15 +34,15 @@ impl Fanout {
     /// `now_ms` is for the samples.
     pub fn push(&mut self, key: &ConversationKey, push: Push, now_ms: i64) {
         let mut sample = PushSample::new(key, push.seq, now_ms);
-        let (device, user) = match &push.except {
-            Except::Nobody => (0, ""),
-            Except::Device(device) => (*device, ""),
-            Except::User(user) => (0, user.as_str()),
+        let (session, user) = match &push.except {
+            Except::Nobody => ((0, 0), ""),
+            Except::Session { device, epoch } => ((*device, *epoch), ""),
+            Except::User(user) => ((0, 0), user.as_str()),
         };
         let groups = &mut self.groups;
         for receiver in push.users.iter().filter(|receiver| &***receiver != user) {
             self.routes.for_each(&key.tenant, receiver, |route| {
-                if route.device != device {
+                if (route.device, route.epoch) != session {
                     add(groups, route);
                     sample.add(receiver, route.device);
                 }

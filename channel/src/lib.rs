@@ -10,6 +10,7 @@
 //! | `dispatch` | one device request: checked, and sent to who handles it |
 //! | `owners` | the way to the tasks that own conversations |
 //! | `slot`, `slot_cache` | the task that performs what conversations want done; the conversations it holds |
+//! | `settle` | conversations that were given up: their tips are told when it is known |
 //! | [`conversation`] | a conversation's owner: numbers, members, retries (pure) |
 //! | `fanout` | one frame for many users, one push per connector |
 //! | `tickets` | requests of the node itself, and who waits for their answers |
@@ -53,6 +54,7 @@ mod resend;
 mod route_list;
 pub mod routes;
 mod samples;
+mod settle;
 mod slot;
 mod slot_cache;
 mod teller;

@@ -341,7 +341,7 @@ impl ChannelNode {
             return self.shed(asker, Code::SHUTTING_DOWN);
         }
         self.metrics.requests.add(1);
-        match dispatch::sort(&identity.user, device_id, frame.body) {
+        match dispatch::sort(&identity, device_id, frame.body) {
             Ok(Job::Read(read)) => self.read(asker, identity, read),
             Ok(Job::Conversation { conversation, body }) => {
                 let key = ConversationKey::new(identity.tenant, conversation);

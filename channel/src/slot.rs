@@ -21,6 +21,7 @@ use crate::fanout::Fanout;
 use crate::owners::{Asked, Inbox};
 use crate::reply::{Replies, refused_by_store};
 use crate::samples::Samples;
+use crate::settle::{self, Unsettled};
 use crate::slot_cache::{Cache, State};
 use crate::tickets::Tickets;
 
@@ -38,6 +39,8 @@ pub struct SlotTask {
     samples: Arc<Samples>,
     cache: Cache,
     running: FuturesUnordered<BoxFuture<'static, Done>>,
+    /// Conversations that were given up: what their logs hold has to be told yet.
+    unsettled: Unsettled,
     /// Empty between events; kept for its memory.
     actions: Vec<Action>,
 }
@@ -79,6 +82,7 @@ impl SlotTask {
             samples,
             cache: Cache::default(),
             running: FuturesUnordered::new(),
+            unsettled: Unsettled::default(),
             actions: Vec::new(),
         }
     }
@@ -90,6 +94,7 @@ impl SlotTask {
                 biased;
                 // What comes back makes room for what comes in.
                 Some(done) = self.running.next() => self.done(done),
+                Some((key, opened)) = self.unsettled.next() => self.settled(key, opened),
                 asked = inbox.recv(), if self.running.len() < MAX_RUNNING => match asked {
                     Some(asked) => self.asked(asked),
                     None => break,
@@ -155,7 +160,11 @@ impl SlotTask {
         match found {
             Ok(Found::Log(opened)) => {
                 let waiting = std::mem::take(&mut waiting.requests);
+                let news = self.unsettled.forget(&key).then(|| settle::head(&key, &opened)).flatten();
                 held.state = State::Open(Box::new(Conversation::new(key.clone(), opened)));
+                if let Some(head) = news {
+                    self.fanout.push(&key, head, self.clock.unix_millis());
+                }
                 for request in waiting {
                     self.handle(&key, life, Event::Request(request));
                 }
@@ -177,6 +186,20 @@ impl SlotTask {
                 let refused = refused_by_store(error);
                 waiting.into_iter().for_each(|request| self.refuse(request.to, refused.clone()));
             }
+        }
+    }
+
+    /// A log that was given up could be opened, or not. Whoever opened it for a request meanwhile has told its tip.
+    fn settled(&mut self, key: ConversationKey, opened: Result<Opened, StoreError>) {
+        match opened {
+            _ if !self.unsettled.holds(&key) => {}
+            Ok(opened) if self.cache.get(&key).is_none() => {
+                self.unsettled.forget(&key);
+                if let Some(head) = settle::head(&key, &opened) {
+                    self.fanout.push(&key, head, self.clock.unix_millis());
+                }
+            }
+            Ok(_) | Err(_) => self.unsettled.again(self.store.clone(), key),
         }
     }
 
@@ -231,6 +254,7 @@ impl SlotTask {
             Action::Drop => {
                 tracing::debug!(conversation = %key, "ownership given up");
                 self.cache.remove(key);
+                self.unsettled.add(self.store.clone(), key.clone());
             }
             Action::Append(append) => self
                 .start(key, life, move |store, _| async move { Event::Appended(store.append(append).await) }),

@@ -339,7 +339,7 @@ async fn a_push_goes_once_to_each_connector_and_not_to_its_sender() {
     assert_eq!(told(connector.ask(&alice, send).await), ack(2));
     let (here, there) = (push(connector.next().await), push(other.next().await));
     assert_eq!(here.frame, there.frame);
-    assert_eq!((here.conversation.as_str(), here.seq), ("room", 2));
+    assert_eq!((&here.conversation[..], here.seq), (&b"room"[..], 2));
     let devices = |push: &Push| {
         push.targets.iter().map(|target| (target.device_id, target.epoch)).collect::<BTreeSet<_>>()
     };

@@ -42,15 +42,9 @@ pub(crate) struct Place(Arc<AtomicUsize>);
 
 impl Place {
     /// Counts one more, however many there are.
-    pub fn unbounded(taken: &Arc<AtomicUsize>) -> Place {
+    pub fn take(taken: &Arc<AtomicUsize>) -> Place {
         taken.fetch_add(1, Ordering::Relaxed);
         Place(taken.clone())
-    }
-
-    /// Takes a place, unless all are taken.
-    pub fn take(taken: &Arc<AtomicUsize>, max: usize) -> Option<Place> {
-        let place = Place(taken.clone());
-        (taken.fetch_add(1, Ordering::Relaxed) < max).then_some(place)
     }
 }
 
@@ -101,10 +95,11 @@ impl Connector {
         S: Fn(Arc<Connector>, TcpStream, SocketAddr, Place) -> F,
         F: Future<Output = ()> + Send + 'static,
     {
-        let Some(place) = self.place() else { return false };
+        let Some(place) = self.socket_place() else { return false };
         // Failing means that the peer is gone already.
         if set_options(&stream).is_ok() {
-            self.tasks.spawn(serve(self.clone(), stream, remote, place));
+            let login = serve(self.clone(), stream, remote, place);
+            self.tasks.spawn(self.stop.clone().run_until_cancelled_owned(login));
         }
         true
     }
@@ -112,19 +107,31 @@ impl Connector {
     /// Serves one stream that did not come from a listener, such as a pipe inside the process.
     pub fn serve_stream<T: Transport>(self: &Arc<Self>, io: T, remote: SocketAddr) {
         let connector = self.clone();
-        if let Some(place) = self.place() {
+        if let Some(place) = self.datagram_place() {
             self.tasks.spawn(async move { connector.log_in(io, remote, place).await });
         }
     }
 
-    /// A place for one more connection. Without one the socket is dropped: a farewell would cost what is lacking.
-    pub(crate) fn place(&self) -> Option<Place> {
+    /// A place for one more connection that holds a file descriptor.
+    fn socket_place(&self) -> Option<Place> {
+        let room = self.sockets.load(Ordering::Relaxed) < self.core.config.max_sockets;
+        self.place(room, &self.sockets)
+    }
+
+    /// A place for one more QUIC connection.
+    pub(crate) fn datagram_place(&self) -> Option<Place> {
+        self.place(true, &self.datagrams)
+    }
+
+    /// Without a place the connection is dropped: a farewell would cost what is lacking.
+    fn place(&self, room: bool, of: &Arc<AtomicUsize>) -> Option<Place> {
         self.core.metrics.accepted.add(1);
-        let place = Place::take(&self.taken, self.core.config.max_connections);
-        if place.is_none() {
-            self.core.metrics.refused_full.add(1);
+        let held = self.sockets.load(Ordering::Relaxed) + self.datagrams.load(Ordering::Relaxed);
+        if room && held < self.core.config.max_connections {
+            return Some(Place::take(of));
         }
-        place
+        self.core.metrics.refused_full.add(1);
+        None
     }
 
     /// Logs a device in and hands its connection to a task of its own.

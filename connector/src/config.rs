@@ -26,6 +26,9 @@ pub struct ConnectorConfig {
     pub accepts_per_second: u32,
     /// Connections held at once, logins under way included.
     pub max_connections: usize,
+    /// Those of them that each hold a file descriptor: all but QUIC's. What the process may open less what it needs
+    /// itself, because a store that cannot open a file takes no more writes.
+    pub max_sockets: usize,
 }
 
 impl ConnectorConfig {
@@ -41,6 +44,7 @@ impl ConnectorConfig {
             accepts_per_second: 10_000,
             resume_ttl: Duration::from_secs(120),
             max_connections: 100_000,
+            max_sockets: 100_000,
         }
     }
 

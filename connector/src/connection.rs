@@ -11,7 +11,7 @@ use std::task::{Context, Poll, ready};
 use bytes::{Buf, Bytes, BytesMut};
 use protocol::Proto as _;
 use protocol::code::Code;
-use protocol::frame::{self, FrameError, Peek};
+use protocol::frame::{self, FLAG_BATCH, FrameError, Messages, Peek};
 use protocol::limit::MAX_FRAME_BYTES;
 use protocol::v1::{ClientFrame, ServerFrame, server_frame};
 use tokio::io::ReadBuf;
@@ -24,6 +24,9 @@ use crate::transport::{Transport, code_of};
 
 /// Bytes read at once.
 const READ_BYTES: usize = 64 * 1024;
+/// Messages and turns of one poll; then every other task of the thread has its turn first.
+const MESSAGES_PER_POLL: u32 = 64;
+const TURNS_PER_POLL: u32 = 16;
 
 thread_local! {
     static READ: RefCell<Box<[u8]>> = RefCell::new(vec![0; READ_BYTES].into());
@@ -36,6 +39,10 @@ pub(crate) struct Connection<T> {
     attachment: Attachment,
     /// Bytes of frames not handled yet.
     unread: BytesMut,
+    /// Messages of a batch frame not handled yet. Boxed: hardly anybody has one.
+    batch: Option<Box<Messages<ClientFrame>>>,
+    /// Messages that this poll may still handle.
+    left: u32,
     /// Bytes of frames the transport has not taken yet.
     unwritten: BytesMut,
     flushing: bool,
@@ -72,7 +79,8 @@ impl<T: Transport> Future for Connection<T> {
 
     fn poll(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<()> {
         let this = &mut *self;
-        loop {
+        this.left = MESSAGES_PER_POLL;
+        for _ in 0..TURNS_PER_POLL {
             if let Some(closing) = &mut this.closing {
                 return closing.poll(&mut this.io, cx);
             }
@@ -83,7 +91,12 @@ impl<T: Transport> Future for Connection<T> {
                 Poll::Ready(Err(End::Close(code))) => this.begin_closing(Some(code)),
                 Poll::Ready(Err(End::Leave)) => this.begin_closing(None),
             }
+            if this.left == 0 {
+                break;
+            }
         }
+        cx.waker().wake_by_ref();
+        Poll::Pending
     }
 }
 
@@ -95,6 +108,8 @@ impl<T: Transport> Connection<T> {
             io,
             attachment,
             unread: rest,
+            batch: None,
+            left: 0,
             unwritten: BytesMut::new(),
             flushing: false,
             behind: false,
@@ -176,6 +191,9 @@ impl<T: Transport> Connection<T> {
             // An answer, or room in the outbox, brings the next turn.
             return Poll::Pending;
         }
+        if self.left == 0 {
+            return Poll::Ready(Ok(()));
+        }
         READ.with_borrow_mut(|buffer| {
             let mut read = ReadBuf::new(buffer);
             ready!(Pin::new(&mut self.io).poll_read(cx, &mut read))?;
@@ -189,28 +207,45 @@ impl<T: Transport> Connection<T> {
         })
     }
 
-    /// Handles the whole frames that have been read. Says whether there was any.
+    /// Handles messages that have been read whole, as many as this poll may. Says whether there was any.
     fn handle_frames(&mut self) -> Result<bool, End> {
-        let mut handled = false;
-        while self.accepts_requests() {
-            let Peek::Whole(length) = frame::peek(&self.unread, MAX_FRAME_BYTES)? else { break };
-            handled = true;
-            let frame = frame::open(self.unread.split_to(length).freeze())?;
-            for message in frame.messages::<ClientFrame>() {
-                self.handle_frame(message?)?;
+        let before = self.left;
+        while self.left > 0 && self.accepts_requests() {
+            let Some(message) = self.next_message()? else { break };
+            if let Some(message) = message {
+                self.handle_frame(message)?;
             }
+            self.left -= 1;
         }
         if self.unread.is_empty() {
             self.unread = BytesMut::new();
         }
-        Ok(handled)
+        Ok(self.left < before)
+    }
+
+    /// The next message, `Some(None)` for a batch that begins or ends, `None` if nothing more is whole.
+    fn next_message(&mut self) -> Result<Option<Option<ClientFrame>>, End> {
+        if let Some(batch) = &mut self.batch {
+            let message = batch.next().transpose()?;
+            if message.is_none() {
+                self.batch = None;
+            }
+            return Ok(Some(message));
+        }
+        let Peek::Whole(length) = frame::peek(&self.unread, MAX_FRAME_BYTES)? else { return Ok(None) };
+        let frame = frame::open(self.unread.split_to(length).freeze())?;
+        if frame.flags & FLAG_BATCH != 0 {
+            self.batch = Some(Box::new(frame.messages()));
+            return Ok(Some(None));
+        }
+        Ok(Some(frame.messages().next().transpose()?))
     }
 
     fn handle_frame(&mut self, frame: ClientFrame) -> Result<(), End> {
         let Attachment { core, seat, session, .. } = &mut self.attachment;
         core.metrics.frames_in.add(1);
         seat.acknowledge(frame.ack).map_err(End::Close)?;
-        let mut action = session.on_frame(frame);
+        let mut action = session.on_frame(frame, core.seconds());
         if let Action::Verify { re, token } = action {
             let verified = core.verifier.verify(&token, core.clock.unix_millis());
             action = session.refreshed(re, verified.map(|v| (v.identity, v.expires_ms)));

@@ -35,8 +35,10 @@ pub struct Connector {
     pub(crate) tasks: TaskTracker,
     /// Ends the accept loops.
     pub(crate) stop: CancellationToken,
-    /// Connections held now, logins under way included.
-    pub(crate) taken: Arc<AtomicUsize>,
+    /// Connections held now that have a file descriptor each, logins under way included.
+    pub(crate) sockets: Arc<AtomicUsize>,
+    /// Those that have none.
+    pub(crate) datagrams: Arc<AtomicUsize>,
 }
 
 impl Connector {
@@ -52,7 +54,8 @@ impl Connector {
             core,
             tasks: TaskTracker::new(),
             stop: CancellationToken::new(),
-            taken: Arc::default(),
+            sockets: Arc::default(),
+            datagrams: Arc::default(),
         });
         connector.tasks.spawn(tick(connector.core.clone(), connector.stop.clone()));
         connector
@@ -71,6 +74,17 @@ impl Connector {
     /// How many devices are logged in here.
     pub fn sessions(&self) -> usize {
         self.core.sessions.len()
+    }
+
+    /// For each session its device, the bytes that wait for it, and the most that may.
+    pub fn held(&self) -> Vec<(u64, usize, usize)> {
+        let held = |handle: &Arc<crate::handle::Handle>| {
+            let (bytes, bound) = handle.held();
+            (handle.device, bytes, bound)
+        };
+        let mut all: Vec<_> = self.core.sessions.all().iter().map(held).collect();
+        all.sort_unstable();
+        all
     }
 
     /// What this connector counts.

@@ -50,6 +50,9 @@ enum Look {
     Reading,
 }
 
+/// Seconds without a tick after which the process is taken to have stood still, and the time it then gets to read.
+const PAUSE_SECONDS: u32 = 5;
+
 /// Sessions, links and settings of one connector.
 pub(crate) struct Core {
     pub config: ConnectorConfig,
@@ -65,6 +68,8 @@ pub(crate) struct Core {
     seconds: AtomicU32,
     /// Over how many milliseconds the devices that are sent away spread their return.
     return_spread_ms: AtomicU32,
+    /// Nobody is held silent before this second.
+    lenient_until: AtomicU32,
 }
 
 impl Core {
@@ -82,6 +87,7 @@ impl Core {
             started: Instant::now(),
             seconds: AtomicU32::new(0),
             return_spread_ms: AtomicU32::new(0),
+            lenient_until: AtomicU32::new(0),
         }
     }
 
@@ -154,7 +160,11 @@ impl Core {
     /// Does what has become due. Called once a second.
     pub fn tick(&self) {
         let now = self.started.elapsed().as_secs() as u32;
-        self.seconds.store(now, Ordering::Relaxed);
+        let before = self.seconds.swap(now, Ordering::Relaxed);
+        if now > before + PAUSE_SECONDS {
+            // The process or its machine stood still. What devices said meanwhile has yet to be read.
+            self.lenient_until.store(now + PAUSE_SECONDS, Ordering::Relaxed);
+        }
         let due = self.wheel.lock().turn(now);
         for (handle, look) in due {
             // Only the connection and the map hold handles beside the wheel: alone, the session is over.
@@ -185,6 +195,10 @@ impl Core {
             return Some(since.saturating_add(ttl));
         }
         let (at, code) = self.deadline(handle);
+        let lenient_until = self.lenient_until.load(Ordering::Relaxed);
+        if at <= now && code == Code::HEARTBEAT_TIMEOUT && now < lenient_until {
+            return Some(lenient_until);
+        }
         if at <= now {
             handle.close(code);
             // By then the connection is gone, and what is left of the session has another deadline.

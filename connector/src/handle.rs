@@ -104,6 +104,12 @@ impl Handle {
         });
     }
 
+    /// Bytes that wait for the device, and the most that may.
+    pub fn held(&self) -> (usize, usize) {
+        let state = self.state.lock();
+        (state.delivery.outbox.bytes(), state.delivery.outbox.bound())
+    }
+
     /// Whether the device has not read everything it was sent.
     pub fn is_behind(&self) -> bool {
         self.state.lock().behind.is_some()

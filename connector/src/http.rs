@@ -20,6 +20,9 @@ use crate::websocket::upgrade::{self, Accepted, Refusal, UpgradePolicy};
 pub const MAX_HEAD_BYTES: usize = 8 * 1024;
 /// How long a client may take for a request head, however it drips. Also closes an idle kept-alive connection.
 pub const HEAD_DEADLINE: Duration = Duration::from_secs(5);
+/// How long a connection that is no WebSocket may last, whatever it does: a client that does not read what it asked
+/// for holds its place no longer.
+pub const CONNECTION_DEADLINE: Duration = Duration::from_secs(30);
 /// Most header lines of a request.
 const MAX_HEADERS: usize = 64;
 /// How long a refusal, or an upgrade's answer, may take to get out.
@@ -59,7 +62,10 @@ pub async fn accept_http<S: Transport>(
             None
         }
         Judged::Other => {
-            serve(Rewind::new(bytes.freeze(), stream), router).await;
+            let served = serve(Rewind::new(bytes.freeze(), stream), router);
+            if tokio::time::timeout(CONNECTION_DEADLINE, served).await.is_err() {
+                tracing::debug!("an HTTP connection was cut at its deadline");
+            }
             None
         }
     }
@@ -229,6 +235,17 @@ mod tests {
         assert!(!upgraded);
         assert!(text.starts_with("HTTP/1.1 200 ") && text.ends_with("hello"), "{text}");
         assert!(started.elapsed() <= 2 * HEAD_DEADLINE, "{:?}", started.elapsed());
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn a_client_that_does_not_read_is_cut_at_the_deadline() {
+        let router = Router::new().fallback(|| async { "x".repeat(1 << 20) });
+        let (mut client, served) = serve_pipe(router);
+        client.write_all(b"GET / HTTP/1.1\r\nHost: h\r\n\r\n").await.unwrap();
+        let started = tokio::time::Instant::now();
+        assert!(!served.await);
+        assert!(started.elapsed() <= CONNECTION_DEADLINE + HEAD_DEADLINE, "{:?}", started.elapsed());
+        drop(client);
     }
 
     #[tokio::test]

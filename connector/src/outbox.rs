@@ -11,7 +11,7 @@ use std::collections::VecDeque;
 use bytes::{BufMut, Bytes, BytesMut};
 use protocol::code::Code;
 use protocol::frame;
-use protocol::limit::{FRAME_HEADER_BYTES, MAX_REQUESTS_IN_FLIGHT};
+use protocol::limit::{FRAME_HEADER_BYTES, MAX_FRAME_BYTES, MAX_REQUESTS_IN_FLIGHT};
 use protocol::splice;
 use protocol::{Proto as _, v1};
 
@@ -19,6 +19,8 @@ use protocol::{Proto as _, v1};
 pub const MAX_HEADS: usize = 64;
 /// Most unanswered requests whose answers may be large: each may hold one full frame.
 pub const MAX_HEAVY_IN_FLIGHT: usize = 4;
+/// About what the answer to a request takes that is not heavy.
+const LIGHT_BYTES: usize = 1024;
 /// How much one turn of the connection takes out at most, give or take one frame.
 const TURN_BYTES: usize = 32 * 1024;
 
@@ -132,6 +134,17 @@ impl Outbox {
     /// The connection is gone: forgets what was queued for it and what it asked. Hints stay; they are the device's.
     pub fn disconnected(&mut self) {
         *self = Self { heads: std::mem::take(&mut self.heads), ..Self::new(self.limit) };
+    }
+
+    /// Bytes that wait to be written.
+    pub fn bytes(&self) -> usize {
+        self.bytes
+    }
+
+    /// Most bytes that may wait: pushes up to the limit, and one answer to each request that may be under way.
+    pub fn bound(&self) -> usize {
+        const FRAME: usize = MAX_FRAME_BYTES + FRAME_HEADER_BYTES;
+        self.limit + (MAX_HEAVY_IN_FLIGHT + 1) * FRAME + MAX_REQUESTS_IN_FLIGHT as usize * LIGHT_BYTES
     }
 
     /// Whether nothing waits to be written.

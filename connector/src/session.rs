@@ -4,6 +4,7 @@
 //! when a peer has broken the protocol.
 
 use std::sync::Arc;
+use std::time::Duration;
 
 use protocol::code::Code;
 use protocol::node::v1::{Identity, Request};
@@ -11,11 +12,19 @@ use protocol::v1::client_frame::Body;
 use protocol::v1::server_frame::Body as Answer;
 use protocol::v1::{ClientFrame, Pong};
 
+use crate::bucket::Bucket;
+
+/// Requests without an id that a device may send per second, and at once after a pause.
+const UNANSWERED_PER_SECOND: u32 = 20;
+const UNANSWERED_BURST: u32 = 60;
+
 /// A device that is logged in on one connection.
 pub struct Session {
     device: u64,
     epoch: u64,
     identity: Arc<Identity>,
+    /// What requests without an id may still cost.
+    unanswered: Bucket,
 }
 
 /// What to do about a frame.
@@ -46,15 +55,16 @@ pub enum Action {
 impl Session {
     /// A session that has just been welcomed.
     pub fn new(device: u64, epoch: u64, identity: Arc<Identity>) -> Self {
-        Self { device, epoch, identity }
+        let unanswered = Bucket::new(UNANSWERED_PER_SECOND, UNANSWERED_BURST);
+        Self { device, epoch, identity, unanswered }
     }
 
     pub fn identity(&self) -> &Identity {
         &self.identity
     }
 
-    /// Takes a frame; its acknowledgement was taken already.
-    pub fn on_frame(&mut self, frame: ClientFrame) -> Action {
+    /// Takes a frame; its acknowledgement was taken already. `now` is a second that never falls.
+    pub fn on_frame(&mut self, frame: ClientFrame, now: u32) -> Action {
         let re = frame.id;
         match frame.body {
             Some(Body::Ping(_)) => Action::Answer { re, body: Answer::Pong(Pong {}) },
@@ -64,7 +74,7 @@ impl Session {
             // A frame that only acknowledges, or a body this version does not know and that wants no answer.
             None if re == 0 => Action::Nothing,
             None => Action::Answer { re, body: Answer::Error(Code::UNIMPLEMENTED.plain_error()) },
-            Some(body) => self.forward(re, body),
+            Some(body) => self.forward(re, body, now),
         }
     }
 
@@ -83,11 +93,11 @@ impl Session {
         }
     }
 
-    fn forward(&self, id: u64, body: Body) -> Action {
-        // Without an id there is no answer to count: nothing would bound how many are under way.
-        if id == 0 && !matches!(body, Body::Mark(_) | Body::Signal(_)) {
-            let error = Code::INVALID_REQUEST.error("this request needs an id");
-            return Action::Answer { re: 0, body: Answer::Error(error) };
+    fn forward(&mut self, id: u64, body: Body, now: u32) -> Action {
+        if id == 0
+            && let Some(instead) = self.without_id(&body, now)
+        {
+            return instead;
         }
         let heavy = matches!(body, Body::Sync(_) | Body::ListConversations(_) | Body::ListMembers(_));
         let request = Request {
@@ -97,6 +107,20 @@ impl Session {
             frame: Some(ClientFrame { ack: 0, id, body: Some(body) }),
         };
         Action::Forward { request, heavy }
+    }
+
+    /// What to do instead of forwarding a request that wants no answer. Nothing counts how many of those are under
+    /// way, so only what is cheap may come so, and only so many per second.
+    fn without_id(&mut self, body: &Body, now: u32) -> Option<Action> {
+        let refuse = |error| Some(Action::Answer { re: 0, body: Answer::Error(error) });
+        if !matches!(body, Body::Mark(_) | Body::Signal(_)) {
+            return refuse(Code::INVALID_REQUEST.error("this request needs an id"));
+        }
+        match (self.unanswered.take(Duration::from_secs(now.into())), body) {
+            (Ok(()), _) => None,
+            (Err(_), Body::Signal(_)) => Some(Action::Nothing),
+            (Err(_), _) => refuse(Code::SLOW_DOWN.plain_error()),
+        }
     }
 
     fn is_same_user(&self, other: &Identity) -> bool {
@@ -131,7 +155,7 @@ mod tests {
     #[test]
     fn a_request_carries_the_identity_of_the_session_not_of_the_payload() {
         let send = Body::Send(v1::Send { conversation: "c".into(), ..v1::Send::default() });
-        let Action::Forward { request, heavy } = session().on_frame(frame(3, Some(send))) else {
+        let Action::Forward { request, heavy } = session().on_frame(frame(3, Some(send)), 0) else {
             panic!("a send is forwarded")
         };
         assert_eq!(request.identity, Some(identity("alice")));
@@ -141,16 +165,32 @@ mod tests {
 
     #[test]
     fn an_unknown_request_is_unimplemented_only_if_it_wants_an_answer() {
-        assert_eq!(code(session().on_frame(frame(9, None))), Some(305));
-        assert_eq!(session().on_frame(frame(0, None)), Action::Nothing);
+        assert_eq!(code(session().on_frame(frame(9, None), 0)), Some(305));
+        assert_eq!(session().on_frame(frame(0, None), 0), Action::Nothing);
     }
 
     #[test]
     fn what_needs_an_answer_needs_an_id() {
         let send = Some(Body::Send(v1::Send::default()));
-        assert_eq!(code(session().on_frame(frame(0, send))), Some(300));
+        assert_eq!(code(session().on_frame(frame(0, send), 0)), Some(300));
         let typing = Some(Body::Signal(v1::Signal::default()));
-        assert!(matches!(session().on_frame(frame(0, typing)), Action::Forward { .. }));
+        assert!(matches!(session().on_frame(frame(0, typing), 0), Action::Forward { .. }));
+    }
+
+    #[test]
+    fn what_wants_no_answer_comes_at_a_bounded_rate() {
+        let mut session = session();
+        let mut forwarded = |body: &Body, now| {
+            let action = session.on_frame(frame(0, Some(body.clone())), now);
+            matches!(action, Action::Forward { .. })
+        };
+        let typing = Body::Signal(v1::Signal::default());
+        let burst = (0..1000).filter(|_| forwarded(&typing, 100)).count();
+        assert_eq!(burst, UNANSWERED_BURST as usize);
+        let later = (0..1000).filter(|_| forwarded(&typing, 101)).count();
+        assert_eq!(later, UNANSWERED_PER_SECOND as usize);
+        let mark = Some(Body::Mark(v1::Mark::default()));
+        assert_eq!(code(session.on_frame(frame(0, mark), 101)), Some(400), "a mark is not lost in silence");
     }
 
     #[test]

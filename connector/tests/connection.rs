@@ -94,6 +94,27 @@ async fn unanswered_requests_are_bounded_and_go_on_when_answered() {
 }
 
 #[tokio::test(start_paused = true)]
+async fn requests_in_a_batch_are_held_to_the_same_bound() {
+    let world = world(false);
+    let mut device = world.log_in(1 << 17).await;
+    let mut body = Vec::new();
+    for id in 1..=200 {
+        let send = Some(client_frame::Body::Send(v1::Send::default()));
+        ClientFrame { ack: 0, id, body: send }.encode_length_delimited(&mut body).unwrap();
+    }
+    device.io.write_all(&frame::header(frame::FLAG_BATCH, body.len())).await.unwrap();
+    device.io.write_all(&body).await.unwrap();
+    tokio::time::sleep(Duration::from_millis(10)).await;
+    let requests = || world.channel.count(|body| matches!(body, Up::Request(_)));
+    assert_eq!(requests(), u64::from(MAX_REQUESTS_IN_FLIGHT));
+    for id in 1..=30 {
+        world.channel.reply(id);
+    }
+    tokio::time::sleep(Duration::from_millis(10)).await;
+    assert_eq!(requests(), u64::from(MAX_REQUESTS_IN_FLIGHT) + 30, "each answer makes room for one");
+}
+
+#[tokio::test(start_paused = true)]
 async fn a_full_link_is_a_retryable_error() {
     let world = world(true);
     let mut device = world.log_in(1 << 16).await;

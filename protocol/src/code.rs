@@ -77,7 +77,7 @@ codes! {
     /// Pushes were not acknowledged in time, nor after they were sent again.
     ACK_TIMEOUT = 113, true, Resume;
 
-    /// Hello carries no token.
+    /// There is no token.
     TOKEN_REQUIRED = 200, false, Never;
     /// The token is malformed, its signature does not match, or it is meant for somebody else.
     TOKEN_INVALID = 201, false, Never;

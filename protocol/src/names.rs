@@ -6,6 +6,7 @@
 //! | `g:` and 26 characters | the creating device and its client_msg_id: a retry names the same conversation |
 //! | anything else | chosen by the tenant's backend |
 
+use crate::check;
 use crate::limit::CLIENT_MSG_ID_BYTES;
 
 /// Marks a direct conversation.
@@ -21,10 +22,11 @@ pub fn direct(one: &str, other: &str) -> String {
     format!("{DIRECT}{low}{BETWEEN}{high}")
 }
 
-/// The two users of a direct conversation; `None` for any other id.
+/// The two users of a direct conversation; `None` for any other id, also for one that names no two users.
 pub fn direct_users(conversation: &str) -> Option<(&str, &str)> {
     let (low, high) = conversation.strip_prefix(DIRECT)?.split_once(BETWEEN)?;
-    (low < high).then_some((low, high))
+    let users = low < high && check::user(low).is_ok() && check::user(high).is_ok();
+    users.then_some((low, high))
 }
 
 /// The user of a direct conversation who is not `me`; `None` if `me` is not one of the two.
@@ -60,6 +62,9 @@ mod tests {
         assert_eq!(direct_users("d:bob~alice"), None);
         assert_eq!(direct_users("g:bob~alice"), None);
         assert_eq!(direct_users("d:bob"), None);
+        assert_eq!(direct_users("d:~bob"), None);
+        assert_eq!(direct_users("d:alice~bob~carol"), None);
+        assert_eq!(direct_users(&format!("d:alice~{}", "x".repeat(65))), None);
     }
 
     #[test]

@@ -9,6 +9,8 @@
 mod cases;
 #[path = "golden/meaning.rs"]
 mod meaning;
+#[path = "golden/presence.rs"]
+mod presence;
 #[path = "golden/refused.rs"]
 mod refused;
 

@@ -53,7 +53,9 @@ fn listeners(loaded: &Loaded, problems: &mut Vec<Problem>) {
             "quic.listen needs a certificate; set tls.cert and tls.key, or listen = \"\" under [quic]";
         problems.push(Problem::error(loaded.origins.of("quic.listen"), message));
     }
-    if config.tcp.listen != off && config.tcp.listen == config.http.listen {
+    // Port 0 asks for any free port, so two of them are not the same.
+    let fixed = config.tcp.listen.0.is_some_and(|address| address.port() != 0);
+    if fixed && config.tcp.listen == config.http.listen {
         let message = "http.listen is the address of tcp.listen; give one of them another port";
         problems.push(Problem::error(loaded.origins.of("http.listen"), message));
     }

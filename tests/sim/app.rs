@@ -151,7 +151,8 @@ impl World {
         };
         let entries = range.messages.iter().map(|message| self.entry(message)).collect();
         let v1::SyncedRange { first, last, tip, has_more, .. } = range;
-        self.history.push(Event::ReadEnded { op, result: ReadResult { first, last, tip, has_more, entries } });
+        self.history
+            .push(Event::ReadEnded { op, result: ReadResult { first, last, tip, has_more, entries } });
     }
 
     fn listed(&mut self, d: usize, page: v1::ConversationPage) {

@@ -268,7 +268,8 @@ impl Data {
     /// Where a user's conversations stand: by their latest entry, and by the read cursor.
     fn places(&self, tenant: &str, user: &str) -> Vec<(Place, Option<Place>)> {
         let mut places = Vec::new();
-        for (key, log) in self.logs.iter().filter(|(key, _)| *key.tenant == *tenant || key.tenant.is_empty()) {
+        for (key, log) in self.logs.iter().filter(|(key, _)| *key.tenant == *tenant || key.tenant.is_empty())
+        {
             let Some(member) = log.members.get(user) else { continue };
             let left = log.left.get(user).filter(|_| !member.is_active());
             let at = |version| Place { version, conversation: key.conversation.to_string() };

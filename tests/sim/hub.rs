@@ -17,7 +17,11 @@ pub enum Out {
     /// The socket was dropped.
     Closed(usize),
     /// A login: which connection has which epoch of which device.
-    Admitted { conn: usize, device: u64, epoch: u64 },
+    Admitted {
+        conn: usize,
+        device: u64,
+        epoch: u64,
+    },
     /// The gateway is up.
     Booted(usize),
     /// The gateway could not start.

@@ -179,7 +179,10 @@ fn mutants(options: &Options) -> bool {
                 let mut numbers: Vec<u8> = violations.iter().map(|(number, _)| *number).collect();
                 numbers.dedup();
                 let seeds = totals.seeds;
-                println!("{:<22} caught at seed {seed} by invariant {numbers:?} after {seeds} seeds", mutant.name());
+                println!(
+                    "{:<22} caught at seed {seed} by invariant {numbers:?} after {seeds} seeds",
+                    mutant.name()
+                );
             }
             None => println!("{:<22} NOT caught in {} seeds", mutant.name(), totals.seeds),
         }

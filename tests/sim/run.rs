@@ -56,9 +56,9 @@ fn panicked(what: String) -> (u8, Violation) {
 fn run_world(seed: u64, mutant: Option<Mutant>, keep_trace: bool) -> Report {
     let mut world = World::new(seed, mutant, keep_trace);
     world.run();
-    let found = checker::ALL.iter().flat_map(|(number, check)| {
-        check(&world.history).into_iter().map(|violation| (*number, violation))
-    });
+    let found = checker::ALL
+        .iter()
+        .flat_map(|(number, check)| check(&world.history).into_iter().map(|violation| (*number, violation)));
     let violations = found.collect();
     let trace = world.trace.lines.take();
     Report { seed, violations, hash: world.trace.hash(), events: world.trace.events, trace }
@@ -75,7 +75,13 @@ pub struct Totals {
 }
 
 /// Runs seeds `from ..` until `count` have run, or, if `stop_at_first`, until one fails.
-pub fn run_many(from: u64, count: u64, mutant: Option<Mutant>, stop_at_first: bool, bar: &ProgressBar) -> Totals {
+pub fn run_many(
+    from: u64,
+    count: u64,
+    mutant: Option<Mutant>,
+    stop_at_first: bool,
+    bar: &ProgressBar,
+) -> Totals {
     let (next, totals) = (AtomicU64::new(0), Mutex::new(Totals::default()));
     let threads = std::thread::available_parallelism().map_or(1, usize::from);
     std::thread::scope(|scope| {

@@ -75,7 +75,8 @@ impl World {
         let number = self.store.next;
         let fate = self.fate(&job);
         let (now, slow) = (self.now, self.store.slow_until > self.now);
-        let (low, high) = if slow { (self.store.slow_ms / 2, self.store.slow_ms) } else { self.store.commit_ms };
+        let (low, high) =
+            if slow { (self.store.slow_ms / 2, self.store.slow_ms) } else { self.store.commit_ms };
         let write = !matches!(job.body, JobBody::Read(_));
         let mut at = now + if write { self.rng.range(low, high) } else { self.rng.range(0, high / 2 + 1) };
         if write && !self.store.remote {
@@ -114,7 +115,11 @@ impl World {
             _ => None,
         };
         if let Some((answer, outcome)) = early {
-            self.trace.note(self.now, "store", &format!("{}: answered {outcome:?} before it is stored", job.what));
+            self.trace.note(
+                self.now,
+                "store",
+                &format!("{}: answered {outcome:?} before it is stored", job.what),
+            );
             self.store.jobs.insert(number, (gateway, job, Fate::Normal));
             return self.reply_later(gateway, Box::new(move || drop(answer.send(outcome))));
         }

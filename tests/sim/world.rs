@@ -300,7 +300,10 @@ impl World {
         if self.gateways[gateway].is_dead() {
             return;
         }
-        self.note_world(format!("gateway {gateway} is killed{}", if silently { " without a word" } else { "" }));
+        self.note_world(format!(
+            "gateway {gateway} is killed{}",
+            if silently { " without a word" } else { "" }
+        ));
         self.gateways[gateway].kill();
         self.store_loses(gateway);
         self.gateway_gone(gateway, silently);

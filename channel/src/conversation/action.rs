@@ -44,8 +44,11 @@ pub struct Push {
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Except {
     Nobody,
-    /// The device that caused it.
-    Device(u64),
+    /// The session that caused it, which gets the answer: a later session of the device does not.
+    Session {
+        device: u64,
+        epoch: u64,
+    },
     /// All devices of the user who caused it.
     User(String),
 }

@@ -37,8 +37,6 @@ pub struct Item {
     pub kind: EntryKind,
     pub target: TargetKind,
     pub slot: Option<SenderSlotOf>,
-    /// The device that sent it; 0 for none.
-    pub device: u64,
     pub audience: Audience,
 }
 
@@ -91,13 +89,13 @@ impl Batch {
         let payload = Bytes::from(message.encode_to_vec());
         self.bytes += payload.len();
         let (kind, target) = (entry_kind(&message), TargetKind::of(&message));
-        let Message { sender, sender_device: device, .. } = message;
-        self.items.push(Item { payload, sender, kind, target, slot, device, audience });
+        self.items.push(Item { payload, sender: message.sender, kind, target, slot, audience });
     }
 
     /// What a retry of the send with this seq is told.
     pub fn repeat(&self, seq: u64) -> Verdict {
-        match seq > self.base {
+        // A seq behind this batch is in the log already: a later owner has stored the first copy.
+        match (self.base + 1..=self.tip()).contains(&seq) {
             true => Verdict::Appended { seq, duplicate: true },
             false => Verdict::Known { seq },
         }

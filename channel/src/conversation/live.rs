@@ -138,6 +138,10 @@ fn frame(body: Reply) -> Bytes {
     ServerFrame { session_seq: 0, re: 0, body: Some(body) }.encode_to_vec().into()
 }
 
-fn except(to: &ReplyTo) -> Except {
-    to.device().map_or(Except::Nobody, Except::Device)
+/// Who gets the answer needs no push.
+pub(super) fn except(to: &ReplyTo) -> Except {
+    match to {
+        ReplyTo::Device(asker) => Except::Session { device: asker.device, epoch: asker.epoch },
+        ReplyTo::Node(_) => Except::Nobody,
+    }
 }

@@ -8,8 +8,9 @@ use protocol::v1::server_frame::Body as Reply;
 use storage::StoreError;
 use storage::log::{AppendOutcome, EntryKind, Opened};
 
-use super::action::{Action, Except, Push};
+use super::action::{Action, Push};
 use super::batch::{Answer, Batch, Verdict};
+use super::live::except;
 use super::target::Target;
 use super::{Conversation, Phase, refuse, reply};
 
@@ -74,7 +75,7 @@ impl Conversation {
                     self.acknowledge(answer, *seq, batch.at_ms, *duplicate, actions);
                     // A direct conversation's first send has two entries.
                     let upto = (*seq - batch.base) as usize;
-                    (pushed..upto).for_each(|at| actions.push(self.push_of(batch, at)));
+                    (pushed..upto).for_each(|at| actions.push(self.push_of(batch, at, answer)));
                     pushed = pushed.max(upto);
                 }
             }
@@ -135,13 +136,13 @@ impl Conversation {
         reply(actions, answer.to, Reply::SendAck(ack));
     }
 
-    fn push_of(&self, batch: &Batch, at: usize) -> Action {
+    fn push_of(&self, batch: &Batch, at: usize, answer: &Answer) -> Action {
         let item = &batch.items[at];
         Action::Push(Push {
             users: item.audience.clone(),
             frame: splice::push_frame(&self.key.conversation, &item.payload),
             seq: batch.base + 1 + at as u64,
-            except: Except::Device(item.device),
+            except: except(&answer.to),
         })
     }
 }

@@ -204,7 +204,8 @@ fn a_mark_is_clamped_and_told() {
     bench.pushed();
     let mark = v1::Mark { read: 1, delivered: 99, ..Default::default() };
     assert_eq!(ask(&mut bench, "member", Body::Mark(mark.clone())), Told::Cursor(1, 2));
-    assert_eq!(bench.pushes[0].except, Except::Device(device("member")));
+    let Except::Session { device: asked, .. } = bench.pushes[0].except else { panic!("one session") };
+    assert_eq!(asked, device("member"));
     let v1::server_frame::Body::Cursor(cursor) = frame(&bench.pushes[0]) else { panic!("a cursor") };
     assert_eq!((cursor.user.as_str(), cursor.read, cursor.delivered), ("member", 1, 2));
     assert_eq!(bench.pushed()[0].1.len(), 4);

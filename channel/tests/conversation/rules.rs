@@ -34,7 +34,7 @@ fn an_ack_waits_for_the_store_and_goes_with_the_push() {
     bench.applied();
     assert_eq!(bench.told(), [(7, Told::Ack(2))]);
     let push = &bench.pushes[0];
-    assert_eq!(push.except, whimbrel_channel::conversation::action::Except::Device(1));
+    assert!(matches!(push.except, whimbrel_channel::conversation::action::Except::Session { device: 1, .. }));
     let v1::server_frame::Body::Message(message) = frame(push) else { panic!("a message") };
     assert_eq!((message.conversation.as_str(), message.seq, message.at_ms), ("room", 2, NOW));
     assert_eq!((message.sender.as_str(), message.sender_device), ("a", 1));

@@ -23,11 +23,11 @@ impl Connector {
                 };
                 let Some(incoming) = incoming else { return };
                 let Some(incoming) = admit(incoming, connecting.load(Ordering::Relaxed)) else { continue };
-                let Some(place) = connector.place() else {
+                let Some(place) = connector.datagram_place() else {
                     incoming.refuse();
                     continue;
                 };
-                let connecting = Place::unbounded(&connecting);
+                let connecting = Place::take(&connecting);
                 let device = connector.clone();
                 connector
                     .tasks

@@ -13,6 +13,8 @@ use super::outgoing::Outgoing;
 use crate::transport::{Transport, TransportKind, poll_flush_and_shutdown};
 
 /// Most slices that one vectored write passes on; a longer one is joined first.
+/// Reads of the socket in one poll.
+const READS_PER_POLL: usize = 2;
 const MAX_SLICES: usize = 32;
 
 /// The server side of an open WebSocket.
@@ -177,7 +179,9 @@ impl<S: AsyncRead + AsyncWrite + Unpin> AsyncRead for WebSocket<S> {
         if buf.remaining() == 0 {
             return Poll::Ready(Ok(()));
         }
-        loop {
+        // A read that brought no payload is not followed by another at once: whoever sends nothing but control frames
+        // must not have the thread to itself.
+        for _ in 0..READS_PER_POLL {
             let pushed = this.push_replies(cx);
             if this.read_closed {
                 return Poll::Ready(Ok(()));
@@ -199,6 +203,8 @@ impl<S: AsyncRead + AsyncWrite + Unpin> AsyncRead for WebSocket<S> {
                 return Poll::Ready(Ok(()));
             }
         }
+        cx.waker().wake_by_ref();
+        Poll::Pending
     }
 }
 

@@ -30,6 +30,7 @@ pub fn server_cases() -> Vec<Case<ServerFrame>> {
     let mut cases = server_session();
     cases.extend(server_messages());
     cases.extend(server_answers());
+    cases.extend(crate::presence::server_presence());
     cases.extend(server_unusual());
     cases
 }
@@ -300,32 +301,7 @@ fn server_answers() -> Vec<Case<ServerFrame>> {
         online: true,
     };
     let members = v1::MemberPage { members: vec![bob, v1::Member::default()], next_after: "bob".into() };
-    let state = |online, since_ms, state| v1::Presence { user: "bob".into(), online, since_ms, state };
-    let presence = |online, since_ms| state(online, since_ms, 0);
-    let away = state(true, i64::MAX, v1::presence::State::Away.into());
-    let timeline = v1::Timeline {
-        conversation: "g:1".into(),
-        seq: 7,
-        sender: "alice".into(),
-        received_ms: 1_767_225_600_000,
-        committed_ms: 1_767_225_600_003,
-        sampled: true,
-        pushed: 300,
-        pushes: vec![v1::TimelinePush { user: "bob".into(), device_id: u64::MAX, at_ms: -1 }],
-        members: vec![
-            v1::TimelineMember {
-                user: "bob".into(),
-                delivered: true,
-                read: true,
-                delivered_ms: 1,
-                read_ms: i64::MAX,
-            },
-            v1::TimelineMember::default(),
-        ],
-        next_after: "bob".into(),
-    };
     let cursor = v1::Cursor { conversation: "g:1".into(), user: "bob".into(), read: 5, delivered: 6 };
-    let watching = v1::Watching { presences: vec![presence(true, 1), presence(false, 0)] };
     let signal = v1::SignalPush {
         conversation: "g:1".into(),
         user: "bob".into(),
@@ -337,12 +313,6 @@ fn server_answers() -> Vec<Case<ServerFrame>> {
         one("conversations", server(0, 7, Conversations(page))),
         one("conversations_none", server(0, 7, Conversations(v1::ConversationPage::default()))),
         one("members", server(0, 8, Members(members))),
-        one("presence", server(0, 0, Presence(presence(true, 1_767_225_600_000)))),
-        one("presence_offline", server(0, 0, Presence(presence(false, 0)))),
-        one("presence_away", server(0, 16, Presence(away))),
-        one("watching", server(0, 9, Watching(watching))),
-        one("timeline", server(0, 18, Timeline(timeline))),
-        one("timeline_empty", server(0, 18, Timeline(v1::Timeline::default()))),
         one("signal", server(0, 0, Signal(signal))),
     ]
 }
@@ -378,7 +348,7 @@ fn client_without_body(id: u64) -> ClientFrame {
     ClientFrame { ack: 0, id, body: None }
 }
 
-fn server(session_seq: u64, re: u64, body: server_frame::Body) -> ServerFrame {
+pub fn server(session_seq: u64, re: u64, body: server_frame::Body) -> ServerFrame {
     ServerFrame { session_seq, re, body: Some(body) }
 }
 
@@ -406,7 +376,7 @@ fn id(first: u8) -> Bytes {
     (first..first + 16).collect()
 }
 
-fn one<M>(name: &'static str, message: M) -> Case<M> {
+pub fn one<M>(name: &'static str, message: M) -> Case<M> {
     Case { name, batch: false, messages: vec![message], raw: None }
 }
 

@@ -18,7 +18,8 @@ pub fn the_tip_is_learned(history: &History) -> Vec<Violation> {
     for event in &history.events {
         let Event::Committed { conversation, tip, at } = event else { continue };
         for (device, (user, spans)) in &reaches {
-            if !rights.was_member(conversation, user, *tip) || !rights.was_member(conversation, user, tip + 1) {
+            if !rights.was_member(conversation, user, *tip) || !rights.was_member(conversation, user, tip + 1)
+            {
                 // Who leaves by this very entry is no longer owed the tip.
                 continue;
             }
