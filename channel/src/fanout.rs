@@ -33,7 +33,9 @@ impl Fanout {
     /// Sends a push to every route of its users. Per receiver it costs a look-up and a target; the frame is shared.
     /// `now_ms` is for the samples.
     pub fn push(&mut self, key: &ConversationKey, push: Push, now_ms: i64) {
-        let mut sample = PushSample::new(key, push.seq, now_ms);
+        // A head, which tells again what was committed before, goes to everybody; a new entry spares its sender.
+        let committed = if matches!(push.except, Except::Session { .. }) { push.seq } else { 0 };
+        let mut sample = PushSample::new(key, committed, now_ms);
         let (session, user) = match &push.except {
             Except::Nobody => ((0, 0), ""),
             Except::Session { device, epoch } => ((*device, *epoch), ""),

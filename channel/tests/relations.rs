@@ -1,7 +1,6 @@
 //! Edits, recalls and hidden messages as devices see them, and lists of what has changed.
 #![allow(clippy::unwrap_used, clippy::expect_used, reason = "a helper that fails ends its test")]
 
-#[allow(dead_code, reason = "each test takes what it needs")]
 mod support;
 
 use protocol::code::Code;

@@ -16,6 +16,7 @@ use tokio::io::AsyncWriteExt as _;
 use tokio::net::{TcpListener, TcpStream};
 use tokio::time::Instant;
 
+use crate::attach::Refusal;
 use crate::bucket::Bucket;
 use crate::connection::Connection;
 use crate::connector::Connector;
@@ -148,9 +149,11 @@ impl Connector {
     /// Says why there is no login.
     pub(crate) async fn refuse<T: Transport>(&self, mut io: T, failed: Failed) {
         self.core.metrics.logins_refused.add(1);
-        let Failed::Refused(Refused { code, message }) = failed else { return };
+        let Failed::Refused(Refusal { refused: Refused { code, message }, delay_ms }) = failed else {
+            return;
+        };
         tracing::debug!(%code, "login refused");
-        let last = self.core.farewell(code, &message);
+        let last = self.core.farewell(code, &message, delay_ms);
         let told = async {
             io.write_all(&last).await?;
             say_goodbye(&mut io, code, REFUSAL_TIME).await

@@ -32,7 +32,20 @@ struct Waiting {
     identity: Identity,
     welcome: Welcome,
     window: usize,
-    answer: oneshot::Sender<Result<Attachment, Refused>>,
+    answer: oneshot::Sender<Result<Attachment, Refusal>>,
+}
+
+/// Why a device may not come in, and how long it should wait before it tries again; 0 leaves that to the code.
+#[derive(Debug)]
+pub(crate) struct Refusal {
+    pub refused: Refused,
+    pub delay_ms: u32,
+}
+
+impl From<Refused> for Refusal {
+    fn from(refused: Refused) -> Self {
+        Self { refused, delay_ms: 0 }
+    }
 }
 
 /// A checked Hello.
@@ -50,7 +63,7 @@ pub(crate) async fn attach(
     core: &Arc<Core>,
     admission: Admission,
     outcome: welcome::Outcome,
-) -> Result<Attachment, Refused> {
+) -> Result<Attachment, Refusal> {
     let (answer, answered) = oneshot::channel();
     let attach_id = core.attaches.next.fetch_add(1, Ordering::Relaxed) + 1;
     let message = Attach {
@@ -67,9 +80,9 @@ pub(crate) async fn attach(
     core.attaches.waiting.lock().insert(attach_id, waiting);
     if core.uplink.attach(message).is_err() {
         core.attaches.waiting.lock().remove(&attach_id);
-        return Err(Code::OVERLOADED.into());
+        return Err(Refused::from(Code::OVERLOADED).into());
     }
-    answered.await.unwrap_or_else(|_| Err(Code::UNAVAILABLE.into()))
+    answered.await.unwrap_or_else(|_| Err(Refused::from(Code::UNAVAILABLE).into()))
 }
 
 /// Takes the channel node's answer. The session is in the map when this returns, so that the pushes that follow on
@@ -82,9 +95,9 @@ pub(crate) fn attached(core: &Arc<Core>, message: Attached) {
         Some(Outcome::Admitted(admitted)) => Ok(admit(core, &waiting, admitted.device_id, admitted.epoch)),
         Some(Outcome::Refused(error)) => {
             let code = Code::from_number(error.code).unwrap_or(Code::INTERNAL);
-            Err(Refused::new(code, error.message))
+            Err(Refusal { refused: Refused::new(code, error.message), delay_ms: error.retry_after_ms })
         }
-        None => Err(Code::INTERNAL.into()),
+        None => Err(Refused::from(Code::INTERNAL).into()),
     };
     // Where nobody waits any more the attachment is dropped here, which takes session and route back.
     drop(waiting.answer.send(outcome));

@@ -109,9 +109,10 @@ impl Core {
         self.return_spread_ms.store(spread, Ordering::Relaxed);
     }
 
-    /// The frame that says why a connection is closed, and when to come back.
-    pub fn farewell(&self, code: Code, reason: &str) -> Bytes {
+    /// The frame that says why a connection is closed, and when to come back: not before `delay_ms`.
+    pub fn farewell(&self, code: Code, reason: &str, delay_ms: u32) -> Bytes {
         let mut away = code.go_away(reason);
+        away.delay_ms = away.delay_ms.max(delay_ms);
         let spread = self.return_spread_ms.load(Ordering::Relaxed);
         if code == Code::SHUTTING_DOWN && spread > 0 {
             away.delay_ms += rand::random_range(0..spread);

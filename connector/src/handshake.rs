@@ -13,7 +13,7 @@ use protocol::v1::{ClientFrame, Hello, client_frame};
 use protocol::version;
 use tokio::io::{AsyncRead, AsyncReadExt as _};
 
-use crate::attach::{self, Admission};
+use crate::attach::{self, Admission, Refusal};
 use crate::attachment::Attachment;
 use crate::core::Core;
 use crate::resume::resume;
@@ -35,14 +35,14 @@ pub(crate) struct LoggedIn {
 #[derive(Debug)]
 pub(crate) enum Failed {
     /// Tell the device and close.
-    Refused(Refused),
+    Refused(Refusal),
     /// The device is gone; there is nobody to tell.
     Gone,
 }
 
 impl<R: Into<Refused>> From<R> for Failed {
     fn from(refused: R) -> Self {
-        Failed::Refused(refused.into())
+        Failed::Refused(Refusal::from(refused.into()))
     }
 }
 
@@ -75,7 +75,8 @@ pub(crate) async fn handshake<T: Transport>(
         Ok(attachment) => attachment,
         Err(outcome) => tokio::time::timeout(ATTACH_TIMEOUT, attach::attach(core, admission, outcome))
             .await
-            .map_err(|_| Failed::from(Code::UNAVAILABLE))??,
+            .map_err(|_| Failed::from(Code::UNAVAILABLE))?
+            .map_err(Failed::Refused)?,
     };
     // An idle connection keeps no buffer.
     let rest = if input.is_empty() { BytesMut::new() } else { input };

@@ -78,6 +78,7 @@ fn slot_of(request: &Request) -> Slot {
         }
         Some(Body::Send(send)) => conversation(&send.conversation),
         Some(Body::ChangeMembers(change)) => conversation(&change.conversation),
+        Some(Body::AskTimeline(asked)) => conversation(&asked.conversation),
         Some(Body::Mark(mark)) => conversation(&mark.conversation),
         Some(Body::Signal(signal)) => conversation(&signal.conversation),
         Some(Body::CreateConversation(create)) => {

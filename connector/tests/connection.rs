@@ -6,6 +6,7 @@ mod support;
 use std::time::Duration;
 
 use bytes::Bytes;
+use protocol::Proto as _;
 use protocol::code::Code;
 use protocol::frame;
 use protocol::limit::MAX_REQUESTS_IN_FLIGHT;

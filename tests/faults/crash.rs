@@ -35,11 +35,11 @@ pub async fn run(scale: Scale) -> Report {
             load.send(&gateway, gateway.tcp, messages_each);
         }
         soon("acks", load.recorder.acked(Load::total(messages_each) * (2 * kill + 1) / 2)).await;
-        let (tip, killed) = (load.acked_tip(), Instant::now());
+        let killed = Instant::now();
         gateway.kill();
         gateway.launch().await;
         down.push(killed.elapsed());
-        let (returned, readers) = tokio::join!(fleet.back(killed, GIVEN_UP), load.readers_back(killed, tip));
+        let (returned, readers) = tokio::join!(fleet.back(killed, GIVEN_UP), load.readers_back(killed));
         missing += fleet.len() - returned.len();
         back.extend(returned);
         back.extend(readers.iter().map(|(back, _)| *back));

@@ -83,16 +83,17 @@ impl Load {
     }
 
     /// The highest seq acknowledged so far.
-    pub fn acked_tip(&self) -> u64 {
+    fn acked_tip(&self) -> u64 {
         self.recorder.with(|history| acked(history).max().unwrap_or_default())
     }
 
     /// For each reader how long after `fault` it was connected again, and how long after that it had seen everything
-    /// up to `tip`.
-    pub async fn readers_back(&self, fault: Instant, tip: u64) -> Vec<(Duration, Duration)> {
+    /// acknowledged until then.
+    pub async fn readers_back(&self, fault: Instant) -> Vec<(Duration, Duration)> {
         let back = self.progress.iter().map(async |progress| {
             let mut progress = progress.clone();
             let connected = progress.wait_for(|progress| progress.connected > fault).await.unwrap().connected;
+            let tip = self.acked_tip();
             progress.wait_for(|progress| progress.seen >= tip).await.unwrap();
             (connected - fault, connected.elapsed())
         });

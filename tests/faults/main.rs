@@ -105,10 +105,12 @@ async fn one(row: &Row, scale: Scale) -> Report {
     let broken = match task.join_next().await.expect("one task") {
         Ok(Ok(report)) => return report,
         Ok(Err(_)) => format!("the round did not end within {ROUND:?}"),
-        Err(error) => match error.into_panic().downcast::<String>() {
-            Ok(said) => format!("the round broke off: {said}"),
-            Err(_) => "the round broke off".to_owned(),
-        },
+        Err(error) => {
+            let said = error.into_panic();
+            let text = said.downcast_ref::<String>().map(String::as_str);
+            let text = text.or_else(|| said.downcast_ref::<&str>().copied());
+            format!("the round broke off: {}", text.unwrap_or("no reason given"))
+        }
     };
     Report::broken(broken)
 }

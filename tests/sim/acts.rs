@@ -42,7 +42,9 @@ impl World {
     pub fn deed(&mut self) {
         let d = self.rng.below(self.devices.len() as u64) as usize;
         let which = self.rng.weighted(&DEEDS.map(|(weight, _)| weight));
-        DEEDS[which].1(self, d);
+        if !self.devices[d].dead {
+            DEEDS[which].1(self, d);
+        }
     }
 
     /// Something goes wrong.
@@ -231,6 +233,9 @@ impl World {
 
     fn crashes_app(&mut self) {
         let d = self.some_device();
+        if self.devices[d].dead {
+            return;
+        }
         self.note(d, "crashes".into());
         let silent = self.rng.chance(300);
         if let Some(conn) = self.devices[d].conn() {

@@ -62,6 +62,8 @@ pub struct Device {
     pub turn: u64,
     /// Counts starts of the application.
     pub life: u64,
+    /// The application does not run.
+    pub dead: bool,
     tick_ms: Option<u64>,
     /// Whether the history says that it is reachable.
     pub reachable: bool,
@@ -85,6 +87,7 @@ impl Device {
             input: BytesMut::new(),
             turn: 0,
             life: 0,
+            dead: false,
             tick_ms: None,
             reachable: false,
         }
@@ -280,6 +283,9 @@ impl World {
         if never {
             self.note(d, format!("stops: {reason}"));
             self.stop(d);
+            let life = self.kill_app(d);
+            let at = self.now + self.rng.range(1_000, 40_000);
+            self.at(at, Ev::Restart(d, life));
         } else {
             self.devices[d].link = Link::Waiting;
             self.note(d, format!("lost: {reason}; again in {} ms", wait.as_millis()));

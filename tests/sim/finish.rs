@@ -5,6 +5,7 @@ use std::collections::BTreeMap;
 use protocol::Proto as _;
 use protocol::v1::Message;
 use storage::ConversationKey;
+use storage::log::EntryKind;
 
 use crate::data::LogState;
 use crate::support::history::Event;
@@ -84,6 +85,9 @@ impl World {
         let messages: Vec<Message> = log.entries.iter().map(decode).collect();
         let entries = messages.iter().map(|message| self.entry(message)).collect();
         self.history.push(Event::Final { conversation: conversation.clone(), entries });
+        let silent = log.kinds.iter().zip(1..).filter(|(kind, _)| **kind != EntryKind::Shown);
+        let seqs = silent.map(|(_, seq)| seq).collect();
+        self.history.push(Event::Silent { conversation: conversation.clone(), seqs });
         let mut spans = Spans::default();
         messages.iter().for_each(|message| spans.apply(message));
         for (user, all) in &spans.0 {

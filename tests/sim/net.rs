@@ -30,6 +30,8 @@ pub struct Conn {
     pub stalled_until: u64,
     /// Nothing moves any more, and nobody is told.
     pub half_open: bool,
+    /// It was cut: what is written from now on goes nowhere.
+    broken: bool,
     /// The device reads nothing before this time.
     pub slow_until: u64,
     /// The device has not closed it.
@@ -64,6 +66,7 @@ impl Conn {
             delay,
             stalled_until: 0,
             half_open: false,
+            broken: false,
             slow_until: 0,
             device_open: true,
             gateway_open: true,
@@ -82,6 +85,12 @@ impl Conn {
 impl World {
     /// The device writes.
     pub fn device_writes(&mut self, conn: usize, item: Item) {
+        if !self.conns[conn].broken {
+            self.send_up(conn, item);
+        }
+    }
+
+    fn send_up(&mut self, conn: usize, item: Item) {
         let at = self.conns[conn].due(&self.conns[conn].up, self.now, &mut self.rng);
         self.conns[conn].up.push_back((at, item));
         self.at(at, Ev::Up(conn));
@@ -96,6 +105,12 @@ impl World {
     }
 
     pub fn gateway_writes(&mut self, conn: usize, item: Item) {
+        if !self.conns[conn].broken {
+            self.send_down(conn, item);
+        }
+    }
+
+    fn send_down(&mut self, conn: usize, item: Item) {
         let at = self.conns[conn].due(&self.conns[conn].down, self.now, &mut self.rng);
         self.conns[conn].down.push_back((at, item));
         self.at(at, Ev::Down(conn));
@@ -149,17 +164,14 @@ impl World {
         let device = self.devices[self.conns[conn].device].name.clone();
         self.trace.note(self.now, &device, &format!("connection {conn} is cut: {cut:?}"));
         let mut rng = self.rng.fork();
-        self.conns[conn].stalled_until = 0;
+        (self.conns[conn].stalled_until, self.conns[conn].broken) = (0, true);
         truncate(&mut self.conns[conn].up, &mut rng);
         truncate(&mut self.conns[conn].down, &mut rng);
         if cut != Cut::GatewayOnly {
-            self.gateway_writes(conn, Item::End(End::Reset));
+            self.send_down(conn, Item::End(End::Reset));
         }
         if cut != Cut::DeviceOnly {
-            self.device_writes(conn, Item::End(End::Reset));
-        }
-        if cut == Cut::DeviceOnly {
-            self.conns[conn].pipe.lock().written();
+            self.send_up(conn, Item::End(End::Reset));
         }
     }
 
@@ -167,7 +179,8 @@ impl World {
     pub fn heal_conn(&mut self, conn: usize) {
         let half_open = std::mem::take(&mut self.conns[conn].half_open);
         (self.conns[conn].stalled_until, self.conns[conn].slow_until) = (0, 0);
-        if half_open {
+        let stands = self.conns[conn].device_open || self.conns[conn].gateway_open;
+        if stands && (half_open || self.conns[conn].broken) {
             self.cut(conn, Cut::Both);
         } else if !self.conns[conn].device_open {
             self.device_writes(conn, Item::End(End::Reset));
@@ -188,7 +201,8 @@ impl World {
             } else {
                 let mut rng = self.rng.fork();
                 truncate(&mut self.conns[conn].down, &mut rng);
-                self.gateway_writes(conn, Item::End(End::Reset));
+                self.send_down(conn, Item::End(End::Reset));
+                self.conns[conn].broken = true;
             }
         }
     }

@@ -332,6 +332,7 @@ impl World {
         let keeps_seen = self.rng.chance(700);
         let device = &mut self.devices[d];
         device.restart(now, seed);
+        device.dead = true;
         device.app.streams.clear();
         device.app.tickets.clear();
         if !keeps_seen {
@@ -346,6 +347,7 @@ impl World {
     /// The application starts again; mostly it still knows what it had not sent for sure.
     fn restart(&mut self, d: usize) {
         self.note(d, "starts again".into());
+        self.devices[d].dead = false;
         let unsettled = std::mem::take(&mut self.devices[d].app.unsettled);
         let keeps = self.rng.chance(700);
         for of in unsettled.into_iter().filter(|_| keeps) {
@@ -372,8 +374,7 @@ impl World {
         self.devices.iter_mut().for_each(|device| device.token_s = 3 * 3600);
         (0..self.conns.len()).for_each(|conn| self.heal_conn(conn));
         for d in 0..self.devices.len() {
-            if self.devices[d].link == Link::Off {
-                self.kill_app(d);
+            if self.devices[d].dead {
                 let at = self.now + self.rng.range(100, 5_000);
                 let life = self.devices[d].life;
                 self.at(at, Ev::Restart(d, life));

@@ -193,6 +193,11 @@ pub enum Event {
         read: u64,
         unread: u64,
     },
+    /// Entries that do not count as unread: hidden ones, edits and recalls.
+    Silent {
+        conversation: String,
+        seqs: Vec<u64>,
+    },
     /// Bytes that wait for a device in its gateway, and the most that may.
     Held {
         device: Device,

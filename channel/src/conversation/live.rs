@@ -17,7 +17,7 @@ use super::action::{Action, Except, Push};
 use super::event::{Marked, ReplyTo};
 use super::send::not_there;
 use super::target::change_of;
-use super::{Conversation, MAX_MARKS, MAX_MEMBERS_TOLD_CURSORS, Users, not_found, refuse, reply};
+use super::{Conversation, MAX_MEMBERS_TOLD_CURSORS, Users, not_found, refuse, reply};
 
 impl Conversation {
     /// `after` and client_msg_id say nothing here: what is not stored is neither ordered nor recognised again.
@@ -81,10 +81,9 @@ impl Conversation {
         actions: &mut Vec<Action>,
     ) -> Result<(), Refused> {
         let tip = self.members.active(&user).ok_or_else(not_found)?.visible_tip(self.tip);
-        if self.marks == MAX_MARKS {
+        if !self.marks.begin(&user) {
             return Err(Code::OVERLOADED.into());
         }
-        self.marks += 1;
         let cursors = Cursors { read: mark.read.min(tip), delivered: mark.delivered.min(tip), sent: 0 };
         actions.push(Action::RaiseCursors { mark: Marked { to, user }, cursors });
         Ok(())
@@ -96,10 +95,10 @@ impl Conversation {
         cursors: Result<Cursors, StoreError>,
         actions: &mut Vec<Action>,
     ) {
-        self.marks = self.marks.saturating_sub(1);
         let Marked { to, user } = mark;
+        let highest = self.marks.end(&user, cursors.as_ref().copied().unwrap_or_default());
         let cursors = match cursors {
-            Ok(cursors) => cursors,
+            Ok(_) => highest,
             Err(error) => return refuse(actions, to, &error.code().into()),
         };
         let users: Users = if self.members.users().len() <= MAX_MEMBERS_TOLD_CURSORS {

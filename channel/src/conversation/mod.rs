@@ -18,7 +18,7 @@
 //! | `target` | what edits and recalls refer to, and who may change it |
 //! | `send`, `change` | one message, one change of members becomes entries |
 //! | `outcome` | what became of the batch |
-//! | `live` | what is not stored |
+//! | `live`, `marks` | what is not stored; cursors on their way through the store |
 //! | `members` | who is and was a member |
 
 mod accept;
@@ -28,6 +28,7 @@ mod change;
 pub mod event;
 mod flush;
 mod live;
+mod marks;
 mod members;
 mod outcome;
 mod queue;
@@ -47,6 +48,7 @@ use storage::log::Opened;
 use self::action::Action;
 use self::batch::Batch;
 use self::event::{Event, ReplyTo};
+use self::marks::Marks;
 use self::members::Members;
 pub use self::members::Users;
 use self::queue::Queue;
@@ -76,7 +78,7 @@ pub struct Conversation {
     phase: Phase,
     /// Batches made since the log was opened.
     batches: u64,
-    marks: usize,
+    marks: Marks,
 }
 
 enum Phase {
@@ -101,7 +103,7 @@ impl Conversation {
             queue: Queue::default(),
             phase: Phase::Idle,
             batches: 0,
-            marks: 0,
+            marks: Marks::default(),
         }
     }
 
@@ -120,7 +122,7 @@ impl Conversation {
 
     /// Nothing waits and nothing is on its way: the conversation may be forgotten and opened again later.
     pub fn is_idle(&self) -> bool {
-        self.queue.is_idle() && self.marks == 0 && matches!(self.phase, Phase::Idle)
+        self.queue.is_idle() && self.marks.is_empty() && matches!(self.phase, Phase::Idle)
     }
 
     /// Nobody ever wrote an entry, as far as is known.

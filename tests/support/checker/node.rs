@@ -64,25 +64,29 @@ pub fn cursors_only_rise(history: &History) -> Vec<Violation> {
     found
 }
 
-/// unread = tip − max(read cursor, own last send).
+/// unread = tip − max(read cursor, own last send), without the entries that are not for showing.
 fn unread(history: &History) -> Vec<Violation> {
     const RULE: &str = "cursors only rise";
     let (mut found, mut users) = (Vec::new(), BTreeMap::new());
     let mut logs: BTreeMap<&str, &[Entry]> = BTreeMap::new();
+    let mut silent: BTreeMap<&str, &[u64]> = BTreeMap::new();
     for event in &history.events {
         match event {
             Event::Follows { device, user, .. } => drop(users.insert(*device, user.as_str())),
             Event::Final { conversation, entries } => drop(logs.insert(conversation, entries)),
+            Event::Silent { conversation, seqs } => drop(silent.insert(conversation, seqs)),
             _ => {}
         }
     }
     for event in &history.events {
         let Event::Unread { device, user, conversation, tip, read, unread } = event else { continue };
         let log = logs.get(conversation.as_str()).copied().unwrap_or_default();
-        let own = log.iter().filter(|entry| entry.seq <= *tip);
+        let silent = silent.get(conversation.as_str()).copied().unwrap_or_default();
+        let own = log.iter().filter(|entry| entry.seq <= *tip && !silent.contains(&entry.seq));
         let own = own.filter(|entry| users.get(&entry.device).is_some_and(|sender| sender == user));
         let sent = own.map(|entry| entry.seq).max().unwrap_or_default();
-        let expected = tip.saturating_sub(sent.max(*read));
+        let unseen = sent.max(*read) + 1..=*tip;
+        let expected = unseen.filter(|seq| !silent.contains(seq)).count() as u64;
         expect(&mut found, RULE, *unread == expected, || {
             format!(
                 "{conversation}: device {device:x} was told {unread} unread, but tip {tip}, read {read} and own \
