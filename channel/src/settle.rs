@@ -3,18 +3,19 @@
 //! The last append may have been stored though nobody was told: its sender may be gone, and its push was never made.
 //! So the log is opened again, which settles it, and its tip is told to the members who are online.
 
-use std::sync::Arc;
 use std::time::Duration;
 
 use futures::future::BoxFuture;
 use futures::stream::{FuturesUnordered, StreamExt};
 use hashbrown::HashMap;
 use prost::Message as _;
+use protocol::limit::MAX_BATCH_MESSAGES;
 use protocol::v1::server_frame::Body;
 use protocol::v1::{Head, ServerFrame};
+use storage::ConversationKey;
 use storage::log::Opened;
-use storage::{ConversationKey, Store, StoreError};
 
+use crate::conversation::Users;
 use crate::conversation::action::{Except, Push};
 
 /// Wait before the first attempt: most often the sender's retry comes before it.
@@ -25,29 +26,27 @@ const MAX_WAIT: Duration = Duration::from_secs(8);
 /// they connect again.
 pub const MAX_UNSETTLED: usize = 1_024;
 
-type Attempt = (ConversationKey, Result<Opened, StoreError>);
-
-/// The conversations of one task that were given up. Dropping it ends all attempts.
+/// The conversations of one task that were given up. Dropping it ends all waits.
 #[derive(Default)]
 pub struct Unsettled {
     waits: HashMap<ConversationKey, Duration>,
-    attempts: FuturesUnordered<BoxFuture<'static, Attempt>>,
+    timers: FuturesUnordered<BoxFuture<'static, ConversationKey>>,
 }
 
 impl Unsettled {
     /// Looks after a conversation from now on.
-    pub fn add(&mut self, store: Arc<dyn Store>, key: ConversationKey) {
+    pub fn add(&mut self, key: &ConversationKey) {
         if self.waits.len() < MAX_UNSETTLED && self.waits.insert(key.clone(), FIRST_WAIT).is_none() {
-            self.attempt(store, key, FIRST_WAIT);
+            self.wait(key.clone(), FIRST_WAIT);
         }
     }
 
-    /// Tries once more, later than the last time.
-    pub fn again(&mut self, store: Arc<dyn Store>, key: ConversationKey) {
-        let Some(wait) = self.waits.get_mut(&key) else { return };
+    /// Opening it failed: has it come up later than the last time, if it is still looked after.
+    pub fn again(&mut self, key: &ConversationKey) {
+        let Some(wait) = self.waits.get_mut(key) else { return };
         *wait = (*wait * 2).min(MAX_WAIT);
         let wait = *wait;
-        self.attempt(store, key, wait);
+        self.wait(key.clone(), wait);
     }
 
     /// Whether it is still to be told.
@@ -60,32 +59,38 @@ impl Unsettled {
         !self.waits.is_empty() && self.waits.remove(key).is_some()
     }
 
-    /// The next attempt that ends; `None` while there is none.
-    pub async fn next(&mut self) -> Option<Attempt> {
-        self.attempts.next().await
+    /// The next conversation to open; `None` while there is none.
+    pub async fn next(&mut self) -> Option<ConversationKey> {
+        self.timers.next().await
     }
 
-    fn attempt(&self, store: Arc<dyn Store>, key: ConversationKey, wait: Duration) {
-        self.attempts.push(Box::pin(async move {
+    fn wait(&self, key: ConversationKey, wait: Duration) {
+        self.timers.push(Box::pin(async move {
             tokio::time::sleep(wait).await;
-            let opened = store.open(&key).await;
-            (key, opened)
+            key
         }));
     }
 }
 
-/// What tells the members the tip; `None` for a log that is empty.
-pub fn head(key: &ConversationKey, opened: &Opened) -> Option<Push> {
-    if opened.tip == 0 {
-        return None;
+/// What tells the tip to the members, and to those who have left by one of the latest entries.
+pub fn heads(key: &ConversationKey, opened: &Opened) -> Vec<Push> {
+    let mut heads = Vec::new();
+    let mut tell = |users: Users, tip: u64| {
+        let head = Head { conversation: key.conversation.to_string(), tip };
+        let frame = ServerFrame { session_seq: 0, re: 0, body: Some(Body::Head(head)) };
+        let frame = frame.encode_to_vec().into();
+        heads.push(Push { users, frame, seq: tip, except: Except::Nobody });
+    };
+    if opened.tip > 0 {
+        let active = opened.members.iter().filter(|row| row.is_active());
+        tell(active.map(|row| row.user.as_str().into()).collect(), opened.tip);
     }
-    let head = Head { conversation: key.conversation.to_string(), tip: opened.tip };
-    let frame = ServerFrame { session_seq: 0, re: 0, body: Some(Body::Head(head)) };
-    let active = opened.members.iter().filter(|row| row.is_active());
-    Some(Push {
-        users: active.map(|row| row.user.as_str().into()).collect(),
-        frame: frame.encode_to_vec().into(),
-        seq: opened.tip,
-        except: Except::Nobody,
-    })
+    let earlier = opened.tip.saturating_sub(MAX_BATCH_MESSAGES as u64);
+    for row in opened.members.iter().filter(|row| !row.is_active()) {
+        let last = row.visible_tip(opened.tip);
+        if last > earlier {
+            tell([row.user.as_str().into()].into(), last);
+        }
+    }
+    heads
 }

@@ -94,7 +94,7 @@ impl SlotTask {
                 biased;
                 // What comes back makes room for what comes in.
                 Some(done) = self.running.next() => self.done(done),
-                Some((key, opened)) = self.unsettled.next() => self.settled(key, opened),
+                Some(key) = self.unsettled.next() => self.settle(key),
                 asked = inbox.recv(), if self.running.len() < MAX_RUNNING => match asked {
                     Some(asked) => self.asked(asked),
                     None => break,
@@ -160,9 +160,10 @@ impl SlotTask {
         match found {
             Ok(Found::Log(opened)) => {
                 let waiting = std::mem::take(&mut waiting.requests);
-                let news = self.unsettled.forget(&key).then(|| settle::head(&key, &opened)).flatten();
+                let given_up = self.unsettled.forget(&key);
+                let heads = if given_up { settle::heads(&key, &opened) } else { Vec::new() };
                 held.state = State::Open(Box::new(Conversation::new(key.clone(), opened)));
-                if let Some(head) = news {
+                for head in heads {
                     self.fanout.push(&key, head, self.clock.unix_millis());
                 }
                 for request in waiting {
@@ -174,6 +175,7 @@ impl SlotTask {
                 self.find(key, life, true);
             }
             Ok(Found::Nothing) => {
+                self.unsettled.forget(&key);
                 let waiting = std::mem::take(&mut waiting.requests);
                 let absent =
                     Opened { epoch: 0, tip: 0, last_batch: [0; 16], info: None, members: Vec::new() };
@@ -183,23 +185,21 @@ impl SlotTask {
             Err(error) => {
                 let waiting = std::mem::take(&mut waiting.requests);
                 self.cache.remove(&key);
+                self.unsettled.again(&key);
                 let refused = refused_by_store(error);
                 waiting.into_iter().for_each(|request| self.refuse(request.to, refused.clone()));
             }
         }
     }
 
-    /// A log that was given up could be opened, or not. Whoever opened it for a request meanwhile has told its tip.
-    fn settled(&mut self, key: ConversationKey, opened: Result<Opened, StoreError>) {
-        match opened {
-            _ if !self.unsettled.holds(&key) => {}
-            Ok(opened) if self.cache.get(&key).is_none() => {
-                self.unsettled.forget(&key);
-                if let Some(head) = settle::head(&key, &opened) {
-                    self.fanout.push(&key, head, self.clock.unix_millis());
-                }
-            }
-            Ok(_) | Err(_) => self.unsettled.again(self.store.clone(), key),
+    /// Opens a log that was given up, unless a request has done so.
+    fn settle(&mut self, key: ConversationKey) {
+        if !self.unsettled.holds(&key) {
+            return;
+        }
+        match self.cache.begin_for_nobody(key.clone()) {
+            Some(life) => self.find(key, life, true),
+            None => self.unsettled.again(&key),
         }
     }
 
@@ -254,7 +254,7 @@ impl SlotTask {
             Action::Drop => {
                 tracing::debug!(conversation = %key, "ownership given up");
                 self.cache.remove(key);
-                self.unsettled.add(self.store.clone(), key.clone());
+                self.unsettled.add(key);
             }
             Action::Append(append) => self
                 .start(key, life, move |store, _| async move { Event::Appended(store.append(append).await) }),

@@ -88,14 +88,26 @@ impl Cache {
         }
         let mut waiting = Waiting::default();
         waiting.push(first)?;
-        self.clock += 1;
-        let held = Held { life: self.clock, used: self.clock, state: State::Opening(waiting) };
-        self.held.insert(key, held);
-        Ok(self.clock)
+        Ok(self.hold(key, waiting))
+    }
+
+    /// Begins to hold a conversation that no request waits for; `None` if it is held, or there is no room.
+    pub fn begin_for_nobody(&mut self, key: ConversationKey) -> Option<u64> {
+        if self.held.contains_key(&key) || !self.make_room() {
+            return None;
+        }
+        Some(self.hold(key, Waiting::default()))
     }
 
     pub fn remove(&mut self, key: &ConversationKey) -> Option<Held> {
         self.held.remove(key)
+    }
+
+    fn hold(&mut self, key: ConversationKey, waiting: Waiting) -> u64 {
+        self.clock += 1;
+        let held = Held { life: self.clock, used: self.clock, state: State::Opening(waiting) };
+        self.held.insert(key, held);
+        self.clock
     }
 
     fn make_room(&mut self) -> bool {

@@ -36,7 +36,7 @@ impl ConnectorConfig {
     pub fn new(node: NodeId) -> Self {
         Self {
             node,
-            heartbeat: Duration::from_secs(30),
+            heartbeat: Duration::from_secs(24),
             hello_timeout: Duration::from_secs(5),
             outbox_bytes: 128 * 1024,
             ack_timeout: Duration::from_secs(18),

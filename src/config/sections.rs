@@ -145,7 +145,7 @@ section! {
     /// What one device and all devices together may cost.
     pub struct Limits {
         /// Silence after which a device pings, in milliseconds. Three times this without traffic ends a connection.
-        heartbeat_ms: u32 = 30_000, in 1_000..=600_000;
+        heartbeat_ms: u32 = 24_000, in 1_000..=600_000;
         /// Time a new connection has for its login, in milliseconds.
         hello_timeout_ms: u32 = 5_000, in 100..=60_000;
         /// Bytes of messages that wait for one slow device before it gets hints to fetch them instead.

@@ -5,6 +5,7 @@
 //! | `admin` | the operator's listener: timelines, and the presence stream over a `kill -9` |
 //! | `rooms` | devices on three transports in one conversation; away and back; two devices of one user |
 //! | `relations` | replies, edits, recalls; what a device that was away asks for |
+//! | `resume` | a session outlives its connection |
 //! | `retries` | one client_msg_id has one seq; a device that connects again replaces its older connection |
 //! | `crash` | `kill -9` under load loses nothing that was acked |
 //! | `slow` | a device that does not read is hinted, catches up, and delays nobody |
@@ -25,6 +26,7 @@ mod hostile;
 mod page;
 mod relations;
 mod requests;
+mod resume;
 mod retries;
 mod rooms;
 mod slow;

@@ -16,12 +16,14 @@
 //! | `usage` | what a process uses |
 
 pub mod browser;
+#[allow(dead_code, reason = "only the simulation sees inside the gateway")]
 pub mod checker;
 pub mod device;
 #[allow(dead_code, reason = "not every test has a bad disk")]
 pub mod disk;
 #[allow(dead_code, reason = "not every test has a fleet")]
 pub mod fleet;
+#[allow(dead_code, reason = "only the simulation sees inside the gateway")]
 pub mod history;
 pub mod http;
 #[allow(dead_code, reason = "not every test has a network of its own")]
