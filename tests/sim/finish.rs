@@ -21,6 +21,10 @@ impl World {
     /// Every welcomed connection that the gateway holds, against the routes.
     fn sample_routes(&mut self, at_rest: bool) {
         let Some(up) = self.gateway_up() else { return };
+        if self.gateways[up].frozen {
+            // It cannot close what it should.
+            return self.conns.iter_mut().for_each(|conn| conn.unrouted_since = None);
+        }
         let parts = self.gateways[up].parts.lock();
         let Some(parts) = &*parts else { return };
         let routes = parts.node.routes();
