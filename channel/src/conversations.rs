@@ -6,7 +6,6 @@ use std::sync::Arc;
 use bytes::{BufMut, Bytes, BytesMut};
 use prost::Message as _;
 use protocol::check::{self, Refused};
-use protocol::code::Code;
 use protocol::limit::*;
 use protocol::names;
 use protocol::node::v1::Identity;
@@ -162,7 +161,7 @@ mod tests {
         assert_eq!(Position::decode(&position.encode()), Ok(Some(position)));
         assert_eq!(Position::decode(b""), Ok(None));
         for bad in [&b"1234567"[..], b"12345678", b"12345678\xff"] {
-            assert_eq!(Position::decode(bad).map_err(|e| e.code), Err(Code::INVALID_REQUEST));
+            assert_eq!(Position::decode(bad).map_err(|e| e.code), Err(protocol::code::Code::INVALID_REQUEST));
         }
     }
 }

@@ -1,7 +1,7 @@
 //! The conversation on the screen.
 
 use client::v1::Member;
-use client::{Client, Conversation, From, History, Message, MessageStream, RequestError};
+use client::{Client, Conversation, History, Message, MessageStream, RequestError, Since};
 use futures::StreamExt;
 use futures::future::BoxFuture;
 use protocol::code::Code;
@@ -37,7 +37,7 @@ impl Room {
             }
             history => history?,
         };
-        let messages = conversation.messages(From::Seq(history.tip + 1));
+        let messages = conversation.messages(Since::Seq(history.tip + 1));
         let before = history.before;
         let room = Room { conversation, title, messages, before, shown: history.tip, marked: 0, mark: None };
         Ok((room, history.messages))

@@ -5,13 +5,15 @@ use std::time::Duration;
 
 use anyhow::bail;
 use client::conversation::TYPING;
+use client::v1::Member;
 use client::{Ack, Client, Conversation, Event, Events, Invite, Message, RequestError, SendError};
 use futures::StreamExt;
 use futures::future::BoxFuture;
 use futures::stream::FuturesUnordered;
+use protocol::code::Code;
 use tokio::sync::mpsc;
 
-use super::input::{self, Input};
+use super::input::{self, Input, Prompt};
 use super::line::{self, Names};
 use super::list::List;
 use super::room::{self, Room};
@@ -25,10 +27,11 @@ type Sent = BoxFuture<'static, (String, Result<Ack, SendError>)>;
 
 /// Runs until the person ends it, or the server does.
 pub async fn run(client: Client, opened: Option<Conversation>) -> anyhow::Result<()> {
-    let (screen, mut inputs) = input::start(prompt_of(&client, None))?;
+    let (screen, keyboard) = input::open()?;
     let events = client.events();
     let mut talk = Talk::new(client, screen, events);
     talk.welcome(opened).await;
+    let mut inputs = keyboard.start(prompt_of(&talk.client, talk.room.as_ref()))?;
     let outcome = talk.run(&mut inputs).await;
     talk.finish().await;
     outcome
@@ -43,6 +46,8 @@ struct Talk {
     room: Option<Room>,
     sent: FuturesUnordered<Sent>,
     unread: HashMap<String, u64>,
+    /// Who was online when last heard of.
+    present: HashMap<String, bool>,
     online: bool,
     done: bool,
 }
@@ -58,6 +63,7 @@ impl Talk {
             room: None,
             sent: FuturesUnordered::new(),
             unread: HashMap::new(),
+            present: HashMap::new(),
             online: true,
             done: false,
         }
@@ -87,12 +93,12 @@ impl Talk {
                     None => return Ok(()),
                 },
                 message = next(&mut self.room) => match message {
-                    Ok(message) => self.on_message(&message),
+                    Ok(message) => self.on_message(&message).await,
                     Err(error) => self.on_room_end(error),
                 },
                 Some((text, result)) = self.sent.next() => self.on_sent(&text, result),
                 event = self.events.next() => match event {
-                    Some(event) => self.on_event(event),
+                    Some(event) => self.on_event(event).await,
                     None => bail!("the connection has ended"),
                 },
             }
@@ -159,10 +165,11 @@ impl Talk {
             return self.tell("No conversation is open: type a number of the list, or /to USER.");
         };
         let sending = room.conversation.send(text.as_str());
-        self.sent.push(Box::pin(async move { (text, sending.await) }));
         if !self.online {
-            self.screen.show("… not connected; it is sent as soon as the server is back");
+            let text = line::plain(&text);
+            self.screen.show(&format!("… {text}\n… not connected; it is sent as soon as the server is back"));
         }
+        self.sent.push(Box::pin(async move { (text, sending.await) }));
         Ok(())
     }
 
@@ -171,13 +178,16 @@ impl Talk {
         let title = self.list.title(&self.client, &id, &self.names);
         match Room::open(conversation, title).await {
             Ok((room, messages)) => self.enter(id, room, &messages).await,
+            Err(error) if error.code() == Some(Code::NOT_FOUND) && id.parse::<usize>().is_ok() => {
+                self.screen.show(&format!("! there is no {id}: the list has {}", self.list.len()));
+            }
             Err(error) => self.screen.show(&format!("! {} cannot be opened: {error}", line::plain(&id))),
         }
     }
 
     async fn enter(&mut self, id: String, mut room: Room, messages: &[Message]) {
         let members = room.members().await.unwrap_or_default();
-        self.names.extend(members.iter().map(|member| (member.user.clone(), member.name.clone())));
+        self.learn(&members);
         self.unread.remove(&id);
         room.title = self.list.title(&self.client, &id, &self.names);
         self.screen.show(&format!("── {} ──", room.title));
@@ -194,6 +204,11 @@ impl Talk {
         self.room = Some(room);
         // Presence is a nicety: a conversation that cannot be watched yet is talked in all the same.
         _ = self.client.watch([id]).await;
+    }
+
+    fn learn(&mut self, members: &[Member]) {
+        self.names.extend(members.iter().map(|member| (member.user.clone(), member.name.clone())));
+        self.present.extend(members.iter().map(|member| (member.user.clone(), member.online)));
     }
 
     async fn show_list(&mut self) {
@@ -242,9 +257,25 @@ impl Talk {
 
 /// What the server brings.
 impl Talk {
-    fn on_message(&mut self, message: &Message) {
+    async fn on_message(&mut self, message: &Message) {
+        let added = message.members_changed.iter().flat_map(|changed| &changed.added);
+        if added.into_iter().any(|member| !self.names.contains_key(&member.user)) {
+            self.refresh().await;
+        }
         let line = line::message(message, self.client.user(), &self.names);
         line.iter().for_each(|line| self.screen.show(line));
+    }
+
+    /// A new conversation, or one with new members: who they are, and whether they are online.
+    async fn refresh(&mut self) {
+        let Some(room) = &self.room else { return };
+        let id = room.conversation.id().to_owned();
+        let members = room.members().await.unwrap_or_default();
+        self.learn(&members);
+        let title = self.list.title(&self.client, &id, &self.names);
+        self.room.iter_mut().for_each(|room| room.title.clone_from(&title));
+        // As on entering: without presence one talks all the same.
+        _ = self.client.watch([id]).await;
     }
 
     fn on_room_end(&mut self, error: Option<RequestError>) {
@@ -259,7 +290,7 @@ impl Talk {
         }
     }
 
-    fn on_event(&mut self, event: Event) {
+    async fn on_event(&mut self, event: Event) {
         match event {
             Event::Connected { .. } if !self.online => {
                 self.online = true;
@@ -267,7 +298,7 @@ impl Talk {
             }
             Event::Disconnected { reason, retry_in, .. } => self.on_disconnected(&reason, retry_in),
             Event::Superseded => self.screen.show("! this device signed in elsewhere"),
-            Event::Presence { user, online, .. } if user != self.client.user() => {
+            Event::Presence { user, online, .. } if self.is_news(&user, online) => {
                 let state = if online { "is online" } else { "went away" };
                 self.screen.show(&format!("· {} {state}", line::name(&user, &self.names)));
             }
@@ -277,7 +308,7 @@ impl Talk {
                 self.screen.show(&format!("· {} is typing …", line::name(&user, &self.names)));
             }
             Event::Activity { conversation, message, .. } => {
-                self.on_activity(conversation, message.as_deref())
+                self.on_activity(conversation, message.as_deref()).await;
             }
             _ => {}
         }
@@ -290,8 +321,8 @@ impl Talk {
             // Quick retries are not worth a line each.
             Some(wait) if !first && wait < LONG_WAIT => {}
             Some(wait) => {
-                let wait = wait.as_secs_f32();
-                self.screen.show(&format!("· connection lost: {reason}; trying again in {wait:.1} s"));
+                let when = line::wait(wait);
+                self.screen.show(&format!("· connection lost: {reason}; trying again {when}"));
             }
             None => {
                 self.screen.show(&format!("! connection ended: {reason}"));
@@ -300,12 +331,13 @@ impl Talk {
         }
     }
 
-    fn on_activity(&mut self, conversation: String, message: Option<&Message>) {
+    async fn on_activity(&mut self, conversation: String, message: Option<&Message>) {
         let own = message.is_some_and(|message| message.sender == self.client.user());
         let shown = message.is_some_and(|message| !message.hidden && message.members_changed.is_none());
         if own || !shown {
             return;
         }
+        self.list.find_new(&self.client, &conversation).await;
         let title = self.list.title(&self.client, &conversation, &self.names);
         let open = match (
             self.list.number(&conversation),
@@ -320,6 +352,12 @@ impl Talk {
         self.screen.show(&format!("· {unread} new in {title} ({open})"));
     }
 
+    /// Whether this is a change: after a reconnect the server tells everybody's presence again.
+    fn is_news(&mut self, user: &str, online: bool) -> bool {
+        let before = self.present.insert(user.to_owned(), online).unwrap_or(false);
+        before != online && user != self.client.user()
+    }
+
     fn is_open(&self, conversation: &str) -> bool {
         self.room.as_ref().is_some_and(|room| room.conversation.id() == conversation)
     }
@@ -332,10 +370,10 @@ async fn next(room: &mut Option<Room>) -> Result<Message, Option<RequestError>> 
     }
 }
 
-fn prompt_of(client: &Client, room: Option<&Room>) -> String {
+fn prompt_of(client: &Client, room: Option<&Room>) -> Prompt {
     let user = line::plain(client.user());
     match room {
-        Some(room) => format!("{user} → {}> ", room.title),
-        None => format!("{user}> "),
+        Some(room) => Prompt { text: format!("{user} → {}> ", room.title), talks: true },
+        None => Prompt { text: format!("{user}> "), talks: false },
     }
 }
