@@ -62,6 +62,54 @@ fn serve_refuses_what_check_config_refuses() {
 }
 
 #[test]
+fn serve_without_a_file_says_where_one_comes_from() {
+    let output = whimbrel(&["serve"], &[]);
+    assert_eq!(output.status.code(), Some(1));
+    let said = stderr(&output);
+    assert!(said.contains("auth.keys is empty") && said.contains("whimbrel config default"), "{said}");
+    assert!(said.lines().all(|line| line.starts_with("whimbrel: ")), "{said}");
+}
+
+#[test]
+fn a_level_that_is_none_is_told_beside_the_other_problems() {
+    for command in ["serve", "dev"] {
+        let output = whimbrel(&[command, "--set", "log.level=loud", "--set", "tcp.listen=0.0.0.0:0"], &[]);
+        assert_eq!(output.status.code(), Some(1));
+        let said = stderr(&output);
+        assert!(said.contains("--set log.level: log.level: \"loud\" is no level"), "{said}");
+        assert!(said.contains("tcp.listen = \"0.0.0.0:0\""), "{said}");
+    }
+}
+
+#[test]
+fn a_taken_port_and_a_ca_certificate_are_told() {
+    let directory = tempfile::tempdir().unwrap();
+    let mut ca = rcgen::CertificateParams::new(["localhost".to_owned()]).unwrap();
+    ca.is_ca = rcgen::IsCa::Ca(rcgen::BasicConstraints::Unconstrained);
+    let key = rcgen::KeyPair::generate().unwrap();
+    std::fs::write(directory.path().join("cert.pem"), ca.self_signed(&key).unwrap().pem()).unwrap();
+    std::fs::write(directory.path().join("key.pem"), key.serialize_pem()).unwrap();
+    let taken = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
+    let file = directory.path().join("whimbrel.toml");
+    let text = format!(
+        "[quic]\nlisten = \"\"\n[tcp]\nlisten = \"{}\"\n[tls]\ncert = \"cert.pem\"\nkey = \"key.pem\"\n\
+         [[auth.keys]]\nkid = \"a\"\nsecret = \"{SECRET}\"\n",
+        taken.local_addr().unwrap()
+    );
+    std::fs::write(&file, text).unwrap();
+
+    let checked = check(&file, &[]);
+    assert_eq!(checked.status.code(), Some(0), "{}", stderr(&checked));
+    assert!(stderr(&checked).contains("cert.pem is a CA certificate"), "{}", stderr(&checked));
+
+    let data = directory.path().join("data");
+    let args = ["serve", "--config", file.to_str().unwrap(), "--data", data.to_str().unwrap()];
+    let served = whimbrel(&args, &[]);
+    assert_eq!(served.status.code(), Some(1));
+    assert!(stderr(&served).trim_end().ends_with("has the port; change tcp.listen"), "{}", stderr(&served));
+}
+
+#[test]
 fn a_file_that_is_not_there_is_one_line() {
     let output = whimbrel(&["serve", "--config", "/does/not/exist.toml"], &[]);
     assert_eq!(output.status.code(), Some(1));

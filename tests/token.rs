@@ -38,7 +38,7 @@ fn a_token_of_a_configured_key_is_accepted() {
         assert_eq!((identity.name.as_str(), identity.role()), ("Eve", Role::Agent));
         assert_eq!(verifier.verify(&token, now_ms() + 126_000), Err(Code::TOKEN_EXPIRED));
     }
-    let unknown = whimbrel(&["token", "--user", "eve", "--config", file, "--kid", "c"]);
+    let unknown = whimbrel(&["token", "--user", "eve", "--tenant", "shop", "--config", file, "--kid", "c"]);
     assert_eq!(unknown.status.code(), Some(1));
     assert!(stderr(&unknown).contains("no key with kid \"c\""), "{}", stderr(&unknown));
 }
@@ -107,6 +107,7 @@ fn wrong_usage_is_exit_code_2() {
         &["token", "--user", "a", "--role", "owner"],
         &["token", "--user", "a", "--ttl", "soon"],
         &["token", "--user", "a", "--kid", "b"],
+        &["token", "--user", "a", "--config", "f"],
         &["serve", "--set", "nonsense"],
         &["unknown"],
     ] {

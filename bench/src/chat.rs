@@ -77,13 +77,16 @@ impl Chat {
         let stored = if self.no_store { "not stored" } else { "stored" };
         let acked = total.acks.count();
         println!(
-            "{} pairs, {} in flight each, {} B, {stored}, {:?}",
-            self.pairs, self.in_flight, self.bytes, self.transport
+            "{} pairs, {} in flight each, {} B, {stored}, {}",
+            self.pairs,
+            self.in_flight,
+            self.bytes,
+            self.transport.name()
         );
         println!("acknowledged          {:.0}/s", acked as f64 / self.seconds as f64);
         println!("send -> ack           {}", total.acks.summary());
         println!("send -> delivery      {}", total.deliveries.summary());
-        println!("gateway CPU           {:.1} us a message", cpu.as_secs_f64() * 1e6 / acked.max(1) as f64);
+        println!("gateway CPU           {:.1} µs a message", cpu.as_secs_f64() * 1e6 / acked.max(1) as f64);
         println!("checked               every acknowledged message was delivered once, in order");
     }
 }

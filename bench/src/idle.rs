@@ -52,7 +52,7 @@ impl Idle {
             bail!("the gateway's memory fell while connections were added");
         }
         let each = (after - before) as f64 / self.connections as f64;
-        println!("idle connections      {} over {:?}", devices.len(), self.transport);
+        println!("idle connections      {} over {}", devices.len(), self.transport.name());
         println!("gateway at start      {:.1} MiB", base as f64 / 1_048_576.0);
         println!(
             "gateway before, after {:.1} MiB, {:.1} MiB",
@@ -61,7 +61,7 @@ impl Idle {
         );
         println!("per connection        {each:.0} B ({:.2} KiB)", each / 1024.0);
         println!("logins                {:.0}/s", self.connections as f64 / took.as_secs_f64());
-        println!("gateway CPU per login {:.1} us", cpu.as_secs_f64() * 1e6 / self.connections as f64);
+        println!("gateway CPU per login {:.1} µs", cpu.as_secs_f64() * 1e6 / self.connections as f64);
         drop((warm, devices));
         Ok(())
     }
@@ -75,12 +75,17 @@ async fn open(
     let style = ProgressStyle::with_template("{bar:40} {pos}/{len} connections, {per_sec}")?;
     let progress = ProgressBar::new(numbers.len() as u64).with_style(style);
     let mut devices = Vec::with_capacity(numbers.len());
+    // Both ends need one each; the gateway keeps 256 back.
+    let enough = numbers.end + 1_000;
     let logins = numbers.map(|n| async move { Device::log_in(server, transport, &format!("u{n}")).await });
     let mut logins = futures::stream::iter(logins).buffer_unordered(LOGINS);
     while let Some(device) = logins.next().await {
         let opened = devices.len();
         devices.push(device.with_context(|| {
-            format!("after {opened} connections (ulimit -n limits how many one process may hold)")
+            format!(
+                "after {opened} connections; if the limit on open files is too small, raise it (ulimit -n {enough}) or \
+                 take fewer --connections"
+            )
         })?);
         progress.inc(1);
     }

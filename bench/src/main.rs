@@ -1,4 +1,5 @@
-//! Load tests of a Whimbrel gateway. `cargo run --release -p bench -- help` lists the verbs.
+//! Load tests of a Whimbrel gateway. `cargo build --release --workspace`, then `cargo run --release -p
+//! bench -- help` lists the verbs.
 //!
 //! | file | noun |
 //! |---|---|

@@ -23,6 +23,16 @@ pub enum Transport {
     Websocket,
 }
 
+impl Transport {
+    /// As the command line has it.
+    pub fn name(self) -> &'static str {
+        match self {
+            Transport::Tcp => "tcp",
+            Transport::Websocket => "websocket",
+        }
+    }
+}
+
 /// A logged-in device, its halves apart so that sending and receiving may be two tasks.
 pub struct Device {
     pub reader: Reader,

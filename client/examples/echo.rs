@@ -1,14 +1,14 @@
 //! Answers every direct message with its own text: `echo ADDRESS TOKEN USER`.
 
 use futures::StreamExt;
-use whimbrel_client::{Client, From};
+use whimbrel_client::{Client, Since};
 
 #[tokio::main]
 async fn main() -> Result<(), Box<dyn std::error::Error>> {
     let [address, token, user] = arguments()?;
     let client = Client::builder(address).token(token).installation("echo").connect().await?;
     let conversation = client.direct(&user);
-    let mut messages = conversation.messages(From::Latest);
+    let mut messages = conversation.messages(Since::Latest);
     while let Some(message) = messages.next().await {
         if message.sender == user
             && let Some(text) = message.text()

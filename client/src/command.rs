@@ -8,7 +8,7 @@ use protocol::v1::server_frame::Body as Told;
 use tokio::sync::{OwnedSemaphorePermit, oneshot};
 
 use crate::error::RequestError;
-use crate::inbox::From;
+use crate::inbox::Since;
 use crate::inboxes::StreamId;
 use crate::message::{Ack, MessageId};
 use crate::stream::Buffer;
@@ -28,6 +28,6 @@ pub enum Command {
     Send { conversation: String, id: MessageId, send: Box<v1::Send>, reply: SendReply },
     Request { body: Box<Ask>, reply: oneshot::Sender<Result<Told, RequestError>> },
     Signal(v1::Signal),
-    Open { stream: StreamId, conversation: String, from: From, buffer: Arc<Buffer> },
+    Open { stream: StreamId, conversation: String, from: Since, buffer: Arc<Buffer> },
     Close { reply: oneshot::Sender<()> },
 }

@@ -12,7 +12,7 @@ use tokio::sync::oneshot;
 use crate::client::{SEND_OVERHEAD, Shared, new_id};
 use crate::command::{Command, SendReply};
 use crate::error::{RequestError, SendError};
-use crate::inbox::From;
+use crate::inbox::Since;
 use crate::member::Invite;
 use crate::message::{Ack, Content, Message, MessageId, Relation, RelationKind, SendOptions};
 use crate::sending::Sending;
@@ -90,7 +90,7 @@ impl Conversation {
     }
 
     /// The messages from a seq on, as they come: see [`MessageStream`].
-    pub fn messages(&self, from: From) -> MessageStream {
+    pub fn messages(&self, from: Since) -> MessageStream {
         let buffer = Arc::new(Buffer::new(self.shared.status.news.clone()));
         let stream = self.shared.next_stream();
         let conversation = self.id.clone();

@@ -30,7 +30,7 @@ const EMPTY_PULL_WAIT: Duration = Duration::from_millis(250);
 
 /// Where a stream starts.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum From {
+pub enum Since {
     /// With the first message this user may see.
     Start,
     /// With this seq.
@@ -73,11 +73,11 @@ pub struct Inbox {
 
 impl Inbox {
     /// A stream that pulls at once.
-    pub fn new(from: From) -> Inbox {
+    pub fn new(from: Since) -> Inbox {
         let next = match from {
-            From::Start => 1,
-            From::Seq(seq) => seq.max(1),
-            From::Latest => 0,
+            Since::Start => 1,
+            Since::Seq(seq) => seq.max(1),
+            Since::Latest => 0,
         };
         Inbox {
             next,

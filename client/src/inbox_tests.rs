@@ -63,7 +63,7 @@ struct World {
 }
 
 impl World {
-    fn new(from: From) -> World {
+    fn new(from: Since) -> World {
         World {
             now: Instant::now(),
             inbox: Inbox::new(from),
@@ -168,7 +168,7 @@ proptest! {
 
     #[test]
     fn every_visible_seq_comes_once_and_ascending(steps in prop::collection::vec(step(), 1..200)) {
-        let mut world = World::new(From::Start);
+        let mut world = World::new(Since::Start);
         steps.into_iter().for_each(|step| world.step(step));
         world.settle();
         let expected: Vec<u64> = (1..=world.tip).filter(|seq| visible(*seq)).collect();
@@ -177,7 +177,7 @@ proptest! {
 
     #[test]
     fn a_stream_from_the_tip_has_no_hole(before in 0u8..50, steps in prop::collection::vec(step(), 1..100)) {
-        let mut world = World::new(From::Latest);
+        let mut world = World::new(Since::Latest);
         world.tip = u64::from(before);
         steps.into_iter().for_each(|step| world.step(step));
         world.settle();
@@ -190,7 +190,7 @@ proptest! {
 #[test]
 fn a_range_that_ends_without_progress_is_not_asked_forever() {
     let now = Instant::now();
-    let mut inbox = Inbox::new(From::Seq(5));
+    let mut inbox = Inbox::new(Since::Seq(5));
     inbox.tell_tip(9);
     let mut asked = 0;
     for second in 0..100 {
@@ -207,7 +207,7 @@ fn a_range_that_ends_without_progress_is_not_asked_forever() {
 #[test]
 fn a_slow_consumer_stops_the_pull_and_a_refund_resumes_it() {
     let now = Instant::now();
-    let mut inbox = Inbox::new(From::Start);
+    let mut inbox = Inbox::new(Since::Start);
     let range = inbox.take_range("c").expect("the first pull");
     assert_eq!(range.limit as usize, STREAM_MESSAGES);
     let messages = (1..=300).map(wire).collect();
@@ -224,7 +224,7 @@ fn a_slow_consumer_stops_the_pull_and_a_refund_resumes_it() {
 #[test]
 fn a_push_that_was_overtaken_costs_no_pull() {
     let now = Instant::now();
-    let mut inbox = Inbox::new(From::Seq(1));
+    let mut inbox = Inbox::new(Since::Seq(1));
     inbox.take_range("c");
     inbox.on_range(now, SyncedRange { first: 1, last: 0, ..Default::default() });
     assert!(inbox.offer(now, Message::from_wire(wire(2), "c")).is_empty());
@@ -237,7 +237,7 @@ fn a_push_that_was_overtaken_costs_no_pull() {
 #[test]
 fn early_messages_are_bounded() {
     let now = Instant::now();
-    let mut inbox = Inbox::new(From::Seq(1));
+    let mut inbox = Inbox::new(Since::Seq(1));
     for seq in 2..10_000 {
         inbox.offer(now, Message::from_wire(wire(seq), "c"));
     }

@@ -6,7 +6,7 @@ use std::time::{Duration, Instant};
 use protocol::limit::MAX_SYNC_RANGES;
 use protocol::v1::{SyncRange, SyncedRange};
 
-use crate::inbox::{From, Inbox, Pull};
+use crate::inbox::{Inbox, Pull, Since};
 use crate::message::Message;
 
 /// Names one stream of this client.
@@ -23,7 +23,7 @@ pub struct Inboxes {
 
 impl Inboxes {
     /// Adds a stream.
-    pub fn open(&mut self, id: StreamId, conversation: String, from: From) {
+    pub fn open(&mut self, id: StreamId, conversation: String, from: Since) {
         self.by_conversation.entry(conversation.clone()).or_default().push(id);
         self.streams.insert(id, (conversation, Inbox::new(from)));
         self.note(id);
@@ -165,8 +165,8 @@ mod tests {
     fn two_streams_of_one_conversation_both_get_a_message() {
         let now = Instant::now();
         let mut inboxes = Inboxes::default();
-        inboxes.open(1, "a".into(), From::Seq(1));
-        inboxes.open(2, "a".into(), From::Seq(2));
+        inboxes.open(1, "a".into(), Since::Seq(1));
+        inboxes.open(2, "a".into(), Since::Seq(2));
         let first = protocol::v1::Message { seq: 1, conversation: "a".into(), ..Default::default() };
         let mut takers = |message: protocol::v1::Message| {
             let delivered = inboxes.offer(now, &Message::from_wire(message, ""));
@@ -181,7 +181,7 @@ mod tests {
     fn a_sync_names_at_most_as_many_ranges_as_the_server_takes() {
         let mut inboxes = Inboxes::default();
         for id in 0..70 {
-            inboxes.open(id, format!("c{id}"), From::Start);
+            inboxes.open(id, format!("c{id}"), Since::Start);
         }
         let sizes: Vec<usize> = std::iter::from_fn(|| inboxes.take_sync()).map(|(_, r)| r.len()).collect();
         assert_eq!(sizes, [32, 32, 6]);
@@ -191,7 +191,7 @@ mod tests {
     fn a_closed_stream_leaves_nothing_behind() {
         let now = Instant::now();
         let mut inboxes = Inboxes::default();
-        inboxes.open(1, "a".into(), From::Start);
+        inboxes.open(1, "a".into(), Since::Start);
         inboxes.take_sync();
         inboxes.on_failed(now, 1, Duration::from_secs(1));
         inboxes.close(1);

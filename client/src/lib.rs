@@ -3,15 +3,18 @@
 //! ```no_run
 //! # async fn run() -> Result<(), Box<dyn std::error::Error>> {
 //! use futures::StreamExt;
-//! use whimbrel_client::{Client, From};
+//! use whimbrel_client::{Client, Since};
 //!
 //! let client = Client::builder("tcp://127.0.0.1:7400").token("eyJ...").connect().await?;
 //! let bob = client.direct("bob");
 //! let ack = bob.send("hello").await?;
 //! println!("stored as {}", ack.seq);
-//! let mut messages = bob.messages(From::Start);
+//! let mut messages = bob.messages(Since::Start);
 //! while let Some(message) = messages.next().await {
-//!     println!("{} {}: {}", message.seq, message.sender, message.text().unwrap_or("?"));
+//!     // Entries without a text tell of the members; the first one creates the conversation.
+//!     if let Some(text) = message.text() {
+//!         println!("{} {}: {text}", message.seq, message.sender);
+//!     }
 //! }
 //! # Ok(()) }
 //! ```
@@ -69,7 +72,7 @@ pub use client::{Client, ConversationPage};
 pub use conversation::{Conversation, History};
 pub use error::{ConnectError, RequestError, SendError};
 pub use event::{Event, Events};
-pub use inbox::{From, STREAM_BYTES, STREAM_MESSAGES};
+pub use inbox::{STREAM_BYTES, STREAM_MESSAGES, Since};
 pub use member::Invite;
 pub use message::{Ack, Change, Content, Message, MessageId, SendOptions};
 pub use protocol::v1;

@@ -169,7 +169,7 @@ pub struct SendOptions {
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Ack {
     pub seq: u64,
-    /// Milliseconds since 1970.
+    /// When it was stored, in milliseconds since 1970; may be 0 for a duplicate, whose time is in the log.
     pub at_ms: i64,
     /// An earlier copy had already been stored, under this seq.
     pub duplicate: bool,

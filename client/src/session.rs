@@ -15,7 +15,7 @@ use rand::rngs::StdRng;
 
 use crate::error::RequestError;
 use crate::event::Event;
-use crate::inbox::From;
+use crate::inbox::Since;
 use crate::inboxes::{Inboxes, StreamId};
 use crate::message::{Ack, Message, MessageId};
 use crate::outgoing::Outgoing;
@@ -209,7 +209,7 @@ impl Session {
     }
 
     /// The application opens a stream.
-    pub fn open_stream(&mut self, now: Instant, id: StreamId, conversation: String, from: From) {
+    pub fn open_stream(&mut self, now: Instant, id: StreamId, conversation: String, from: Since) {
         self.inboxes.open(id, conversation, from);
         self.pump(now);
     }

@@ -101,7 +101,7 @@ fn a_refused_send_fails_alone() {
 #[test]
 fn an_own_message_appears_in_its_stream_with_the_acks_seq() {
     let mut world = World::connected();
-    world.session.open_stream(world.now, 9, LANE.into(), From::Seq(1));
+    world.session.open_stream(world.now, 9, LANE.into(), Since::Seq(1));
     let sync = world.written();
     let empty = v1::SyncedRange { first: 1, last: 0, conversation: LANE.into(), ..Default::default() };
     let sync_id = sync.iter().find(|frame| matches!(frame.body, Some(Ask::Sync(_)))).unwrap().id;
@@ -118,7 +118,7 @@ fn an_own_message_appears_in_its_stream_with_the_acks_seq() {
 fn a_direct_conversation_is_addressed_by_its_user_and_may_be_absent() {
     let mut world = World::connected();
     world.send("d:alice~bob", 1);
-    world.session.open_stream(world.now, 1, "d:alice~bob".into(), From::Start);
+    world.session.open_stream(world.now, 1, "d:alice~bob".into(), Since::Start);
     let frames = world.written();
     assert!(frames.iter().any(|f| matches!(&f.body, Some(Ask::Send(s)) if s.to_user == "bob")));
     let sync = frames.iter().find(|f| matches!(f.body, Some(Ask::Sync(_)))).unwrap().id;
@@ -132,7 +132,7 @@ fn a_direct_conversation_is_addressed_by_its_user_and_may_be_absent() {
 #[test]
 fn a_stream_of_what_may_not_be_seen_ends() {
     let mut world = World::connected();
-    world.session.open_stream(world.now, 1, LANE.into(), From::Start);
+    world.session.open_stream(world.now, 1, LANE.into(), Since::Start);
     let sync = world.written().into_iter().find(|f| matches!(f.body, Some(Ask::Sync(_)))).unwrap().id;
     let absent = v1::SyncedRange { error: Some(Code::NOT_FOUND.plain_error()), ..Default::default() };
     let actions = world.told(sync, Told::SyncResult(v1::SyncResult { ranges: vec![absent] }));
@@ -142,7 +142,7 @@ fn a_stream_of_what_may_not_be_seen_ends() {
 #[test]
 fn a_hole_in_the_session_makes_streams_ask_the_log() {
     let mut world = World::connected();
-    world.session.open_stream(world.now, 1, LANE.into(), From::Start);
+    world.session.open_stream(world.now, 1, LANE.into(), Since::Start);
     let sync = world.written().into_iter().find(|f| matches!(f.body, Some(Ask::Sync(_)))).unwrap().id;
     world.told(sync, Told::SyncResult(v1::SyncResult { ranges: vec![v1::SyncedRange::default()] }));
     let head = Told::Head(v1::Head { conversation: "g:other".into(), tip: 3 });

@@ -12,7 +12,7 @@ use futures::{StreamExt, future::join_all};
 use protocol::code::Code;
 use support::{Server, TOKEN};
 use tokio::time::timeout;
-use whimbrel_client::{Client, ConnectError, Event, From, RequestError};
+use whimbrel_client::{Client, ConnectError, Event, RequestError, Since};
 
 const SOON: Duration = Duration::from_secs(60);
 
@@ -28,7 +28,7 @@ async fn every_send_is_stored_once_in_order_and_every_message_arrives_once() {
     server.unknown_every.store(47, Ordering::SeqCst);
     let client = connect(server.tcp().await).await;
     let bob = client.direct("bob");
-    let messages = bob.messages(From::Start);
+    let messages = bob.messages(Since::Start);
     let sendings: Vec<_> = (0..150).map(|n| bob.send(format!("{n}"))).collect();
     let acks = timeout(SOON, join_all(sendings)).await.unwrap();
     let seqs: Vec<u64> = acks.into_iter().map(|ack| ack.unwrap().seq).collect();
@@ -63,7 +63,7 @@ async fn a_stream_from_the_latest_starts_behind_what_is_there() {
     let client = connect(server.tcp().await).await;
     let room = client.conversation("g:room");
     room.send("before").await.unwrap();
-    let mut messages = room.messages(From::Latest);
+    let mut messages = room.messages(Since::Latest);
     // The answer to this request follows the stream's own first question.
     room.mark_read(1).await.unwrap();
     room.send("after").await.unwrap();
@@ -99,7 +99,7 @@ async fn a_superseded_client_stops_and_settles_everything() {
     let client = Client::builder(server.tcp().await).token_source(source).connect().await.unwrap();
     let mut events = client.events();
     let room = client.conversation("g:room");
-    let mut messages = room.messages(From::Start);
+    let mut messages = room.messages(Since::Start);
     let error = timeout(SOON, room.send("never acknowledged")).await.unwrap().unwrap_err();
     assert!(matches!(error, RequestError::Closed(_)));
     assert_eq!(timeout(SOON, messages.next()).await.unwrap(), None);

@@ -14,7 +14,7 @@ use support::{Server, TOKEN};
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::TcpListener;
 use tokio_tungstenite::tungstenite::Message;
-use whimbrel_client::{Client, ConnectError, From};
+use whimbrel_client::{Client, ConnectError, Since};
 
 const SOON: Duration = Duration::from_secs(30);
 
@@ -43,7 +43,7 @@ fn tls(identity: &Identity) -> rustls::ServerConfig {
 async fn talk(builder: whimbrel_client::Builder) {
     let client = tokio::time::timeout(SOON, builder.token(TOKEN).connect()).await.unwrap().unwrap();
     let bob = client.direct("bob");
-    let mut messages = bob.messages(From::Start);
+    let mut messages = bob.messages(Since::Start);
     for n in 1..=20 {
         assert_eq!(bob.send("x".repeat(n * 2000)).await.unwrap().seq, n as u64);
         let message = tokio::time::timeout(SOON, messages.next()).await.unwrap().unwrap();

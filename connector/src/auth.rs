@@ -19,6 +19,7 @@ use protocol::code::Code;
 use protocol::node::v1::Identity;
 use serde::Deserialize;
 use std::borrow::Cow;
+use std::sync::atomic::{AtomicI64, AtomicU64, Ordering};
 
 use claims::Claims;
 pub use key::{Algorithm, Key, KeyError};
@@ -28,6 +29,8 @@ pub use mint::{MintError, NewClaims, mint};
 pub const MAX_TOKEN_BYTES: usize = 4 * 1024;
 /// How far the issuer's clock may differ, in milliseconds, for every time in a token.
 pub const LEEWAY_MS: i64 = 5_000;
+/// Refusals are logged this far apart, in milliseconds.
+const TELL_EVERY_MS: u64 = 1_000;
 /// Most keys at once. Two are enough for a rotation.
 pub const MAX_KEYS: usize = 64;
 
@@ -42,10 +45,18 @@ pub struct AuthConfig {
     pub keys: Vec<Key>,
 }
 
-/// Checks tokens. Immutable; share it.
+/// Checks tokens. Share it.
 #[derive(Debug)]
 pub struct Verifier {
     config: AuthConfig,
+    told: Told,
+}
+
+/// When a refusal was last logged, and how many were not since.
+#[derive(Debug)]
+struct Told {
+    last_ms: AtomicI64,
+    untold: AtomicU64,
 }
 
 /// A token that holds.
@@ -122,16 +133,21 @@ impl Verifier {
                 return Err(AuthConfigError::SameKeyId(key.kid().to_owned()));
             }
         }
-        Ok(Verifier { config })
+        let told = Told { last_ms: AtomicI64::new(i64::MIN), untold: AtomicU64::new(0) };
+        Ok(Verifier { config, told })
     }
 
-    /// Who the token's bearer is. The reason of a refusal is logged at DEBUG, the token never is.
+    /// Who the token's bearer is. The reason of a refusal is logged at INFO, at most one in a second; the token
+    /// never is.
     ///
     /// # Errors
     /// TOKEN_REQUIRED for an empty token, TOKEN_EXPIRED, TOKEN_INVALID for everything else.
     pub fn verify(&self, token: &str, now_unix_ms: i64) -> Result<Verified, Code> {
         self.inspect(token, now_unix_ms).map_err(|reason| {
-            tracing::debug!(%reason, "token refused");
+            if let Some(others) = self.told.may_tell(now_unix_ms) {
+                let kid = kid_for_log(token);
+                tracing::info!(target: "whimbrel::auth", %reason, kid, others, "token refused");
+            }
             reason.code()
         })
     }
@@ -165,6 +181,30 @@ impl Verifier {
         }
         Ok(key)
     }
+}
+
+impl Told {
+    // How many were kept quiet, if one may be told now. A clock that was set back silences nothing.
+    fn may_tell(&self, now_ms: i64) -> Option<u64> {
+        let last = self.last_ms.load(Ordering::Relaxed);
+        let mine = now_ms.abs_diff(last) >= TELL_EVERY_MS
+            && self.last_ms.compare_exchange(last, now_ms, Ordering::Relaxed, Ordering::Relaxed).is_ok();
+        if !mine {
+            self.untold.fetch_add(1, Ordering::Relaxed);
+            return None;
+        }
+        Some(self.untold.swap(0, Ordering::Relaxed))
+    }
+}
+
+// Whoever sent it chose it, so it is cut, and escaped as `Debug` escapes.
+fn kid_for_log(token: &str) -> String {
+    let mut buffer = [0; DECODED_BYTES];
+    let header = token.split_once('.').filter(|_| token.len() <= MAX_TOKEN_BYTES);
+    let header = header.and_then(|(header, _)| decode(header, &mut buffer).ok());
+    let header = header.and_then(|header| serde_json::from_slice::<Header<'_>>(header).ok());
+    let kid = header.and_then(|header| header.kid).unwrap_or_default();
+    kid.chars().take(64).flat_map(char::escape_debug).collect()
 }
 
 impl Rejected {

@@ -4,11 +4,12 @@ use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::Duration;
 
-use anyhow::{Context, anyhow, bail};
+use anyhow::{Context, bail};
 use clap::Args;
-use client::{Builder, Client, ConnectError};
+use client::{Builder, Client};
 use idgen::{Clock, SystemClock};
 
+use super::explain::explain;
 use crate::dev_data::{self, DevData};
 
 /// The server where neither a flag nor a data directory names one.
@@ -83,19 +84,6 @@ fn minted(
     move || {
         let now_s = SystemClock.unix_millis() / 1000;
         std::future::ready(dev.token(dev_data::identity(&user), now_s, TOKEN_TTL_S))
-    }
-}
-
-fn explain(error: ConnectError) -> anyhow::Error {
-    let auth = error.code().is_some_and(|code| code.number() / 100 == 2);
-    match &error {
-        ConnectError::Dial { .. } => {
-            anyhow!("{error}; start a gateway with `whimbrel dev`, or name one with --server URL")
-        }
-        ConnectError::Refused { .. } if auth => {
-            anyhow!("{error}; get a token from the tenant's backend, or with `whimbrel token --user NAME`")
-        }
-        _ => error.into(),
     }
 }
 

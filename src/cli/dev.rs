@@ -8,21 +8,23 @@ use clap::Args;
 use connector::auth::Verifier;
 use idgen::{Clock, SystemClock};
 
-use super::check_config::refuse;
+use super::check_config::{read, refuse};
 use super::run::{Stop, runtime, until_stopped};
 use super::settings::Settings;
 use super::terminal::say;
-use crate::config::{Config, Loaded, Problems, Sources, load, validate};
+use crate::config::{Config, Loaded, Problem, Sources, load, validate};
 use crate::dev_data::{self, Addresses, DEFAULT_DIR, DevData};
 use crate::gateway::{Gateway, GatewayError, GatewayParts};
 use crate::{http, telemetry};
 
 const EXAMPLES: &str = "\
 Examples:
-  whimbrel dev                          then open http://localhost:7480
-  whimbrel dev --data /tmp/w --tcp 0 --http 0    a second one, on free ports
+  whimbrel dev        then open http://localhost:7480
+  whimbrel dev --data /tmp/w --tcp 0 --http 0
+                      a second one, on free ports
 
-Everything is on 127.0.0.1 and in one directory; remove the directory to start afresh.";
+Everything is on 127.0.0.1 and in one directory; remove the directory to start
+afresh.";
 
 /// Run everything on this machine, with users to try it.
 ///
@@ -46,13 +48,15 @@ pub struct Dev {
 
 impl Dev {
     pub fn run(self) -> anyhow::Result<()> {
-        let loaded = self.load()?;
-        telemetry::start(&loaded.config.log.level, loaded.config.log.format)?;
-        refuse(validate::validate_dev(&loaded))?;
+        let (loaded, mut problems) = self.load()?;
+        // A level that is none is among the problems below.
+        _ = telemetry::start(&loaded.config.log.level, loaded.config.log.format);
+        problems.extend(validate::validate_dev(&loaded));
+        refuse(problems)?;
         runtime(&loaded.config)?.block_on(self.serve(&loaded.config))
     }
 
-    fn load(&self) -> anyhow::Result<Loaded> {
+    fn load(&self) -> anyhow::Result<(Loaded, Vec<Problem>)> {
         let mut flags = vec![("--data", "node.data_dir", self.data.display().to_string())];
         if let Some(port) = self.tcp {
             flags.push(("--tcp", "tcp.listen", format!("127.0.0.1:{port}")));
@@ -62,8 +66,7 @@ impl Dev {
             flags.push(("--http", "http.listen", format!("127.0.0.1:{port}")));
         }
         let flags = self.settings.flags(flags);
-        let (loaded, problems) = load(&Sources { file: None, environment: load::environment(), flags });
-        if problems.is_empty() { Ok(loaded) } else { Err(Problems(problems).into()) }
+        read(&Sources { file: None, environment: load::environment(), flags })
     }
 
     async fn serve(&self, config: &Config) -> anyhow::Result<()> {
@@ -121,11 +124,6 @@ fn block(dir: &Path, data: &DevData, addresses: &Addresses) -> anyhow::Result<St
         format!("  HTTP   {} (WebSocket /v1/ws, /healthz, /readyz, /metrics)", shown(addresses.http)),
         format!("  data   {}", std::fs::canonicalize(dir)?.display()),
         String::new(),
-        "Open the page in a browser, or talk in other terminals:".to_owned(),
-        String::new(),
-        format!("  {command} chat{data_flag} --user alice"),
-        format!("  {command} chat{data_flag} --user bob"),
-        String::new(),
         format!("Users of tenant {} and tokens that hold for 7 days:", dev_data::TENANT),
         String::new(),
     ];
@@ -133,6 +131,16 @@ fn block(dir: &Path, data: &DevData, addresses: &Addresses) -> anyhow::Result<St
         let token = data.token(dev_data::identity(user), now_s, http::DEV_TOKEN_TTL_S)?;
         lines.push(format!("  {user:<6} {name:<15} {token}"));
     }
+    lines.extend([
+        String::new(),
+        "Open the page in a browser, or talk in other terminals:".to_owned(),
+        String::new(),
+        format!("  {command} chat{data_flag} --user alice --to bob"),
+    ]);
+    // By number: a name may stand for an IPv6 address first, where nobody answers.
+    let quic =
+        addresses.quic.map(|at| format!(" --server quic://127.0.0.1:{}", at.port())).unwrap_or_default();
+    lines.push(format!("  {command} chat{data_flag}{quic} --user bob --to alice"));
     lines.push(String::new());
     lines.push("Ctrl-C stops it; the next start goes on with the same data.".to_owned());
     Ok(lines.join("\n"))

@@ -10,6 +10,7 @@
 //! | [`chat`] | `whimbrel chat`: talk in a terminal or a script |
 //! | [`send`] | `whimbrel send`: one message |
 //! | [`account`] | server and user, for `chat` and `send` |
+//! | [`explain`] | what to do about a connection that did not come about |
 //! | [`settings`] | flags that set configuration values |
 //! | [`run`] | runtime, signals and drain, for `dev` and `serve` |
 //! | [`terminal`] | standard output and the last line of a failure |
@@ -19,6 +20,7 @@ mod chat;
 mod check_config;
 mod default_config;
 mod dev;
+mod explain;
 mod run;
 mod send;
 mod serve;
@@ -32,17 +34,17 @@ use clap::{Parser, Subcommand};
 
 const EXAMPLES: &str = "\
 Examples:
-  whimbrel dev                                      try it: page, users and tokens on this machine
-  whimbrel config default > whimbrel.toml           a commented configuration to start from
-  whimbrel check-config whimbrel.toml               what is wrong with it
-  whimbrel serve --config whimbrel.toml             run it
-  whimbrel token --user alice --tenant demo         a token for the users of `whimbrel dev`
-  whimbrel chat --user alice                        talk as one of them, in a terminal
-  whimbrel send --user alice --to bob \"hello\"       one message from a script";
+  whimbrel dev                              try it on this machine
+  whimbrel config default > whimbrel.toml   a commented configuration
+  whimbrel check-config whimbrel.toml       what is wrong with it
+  whimbrel serve --config whimbrel.toml     run it
+  whimbrel token --user alice               a token for `whimbrel dev`
+  whimbrel chat --user alice --to bob       talk in a terminal
+  whimbrel send --user alice --to bob hi    one message from a script";
 
 /// A push gateway for instant messaging and online customer service.
 #[derive(Parser)]
-#[command(name = "whimbrel", version, after_help = EXAMPLES, max_term_width = 100, disable_help_subcommand = true)]
+#[command(name = "whimbrel", version, after_help = EXAMPLES, max_term_width = 100)]
 pub struct Cli {
     #[command(subcommand)]
     command: Command,

@@ -11,9 +11,11 @@ use super::terminal::say;
 const EXAMPLES: &str = "\
 Examples:
   whimbrel send --user alice --to bob \"hello\"
-  whimbrel send --server tcp://127.0.0.1:7400 --token \"$TOKEN\" --conversation team \"the build is green\"
+  whimbrel send --token \"$TOKEN\" --conversation team \"the build is green\"
+  whimbrel send --user alice --to bob -- \"-1 is below 0\"
 
-Prints the message's seq once it is stored. A failure is one line on standard error and exit code 1.";
+A text that begins with - stands behind --. The message's seq is printed once
+it is stored. A failure is one line on standard error and exit code 1.";
 
 /// Send one message.
 #[derive(Args)]

@@ -3,26 +3,29 @@
 use std::net::SocketAddr;
 use std::path::PathBuf;
 
-use anyhow::Context;
+use anyhow::anyhow;
 use axum::Router;
 use clap::Args;
 use connector::tls::Identity;
 
-use super::check_config::refuse;
+use super::check_config::{read, refuse};
 use super::run::{Stop, runtime, until_stopped};
 use super::settings::Settings;
-use crate::config::{Loaded, Problems, Sources, keys, load, validate};
+use crate::config::{Loaded, Problem, Problems, Sources, keys, load, validate};
 use crate::dev_data::Addresses;
-use crate::gateway::{Gateway, GatewayParts};
+use crate::gateway::{Gateway, GatewayError, GatewayParts};
 use crate::telemetry;
 
 const EXAMPLES: &str = "\
 Examples:
-  whimbrel config default > whimbrel.toml      a file to start from; add a key under [[auth.keys]]
+  whimbrel config default > whimbrel.toml
+      a file to start from; add a key under [[auth.keys]]
   whimbrel serve --config whimbrel.toml
-  WHIMBREL_LOG__LEVEL=debug whimbrel serve --config whimbrel.toml --set tcp.listen=0.0.0.0:7400
+  WHIMBREL_LOG__LEVEL=debug whimbrel serve --config whimbrel.toml
+  whimbrel serve --config whimbrel.toml --set tcp.listen=0.0.0.0:7400
 
-SIGTERM and SIGINT drain: devices are sent away to connect again, and what is in flight is finished.";
+SIGTERM and SIGINT drain: devices are sent away to connect again, and what
+is in flight is finished.";
 
 /// Run a production node from a configuration file.
 ///
@@ -42,18 +45,27 @@ pub struct Serve {
 
 impl Serve {
     pub fn run(self) -> anyhow::Result<()> {
-        let loaded = self.load()?;
-        telemetry::start(&loaded.config.log.level, loaded.config.log.format)?;
-        refuse(validate::validate(&loaded))?;
+        let (loaded, mut problems) = self.load()?;
+        // A level that is none is among the problems below.
+        _ = telemetry::start(&loaded.config.log.level, loaded.config.log.format);
+        problems.extend(validate::validate(&loaded));
+        refuse(problems).map_err(|error| self.with_hint(error))?;
         runtime(&loaded.config)?.block_on(serve(loaded))
     }
 
-    fn load(&self) -> anyhow::Result<Loaded> {
+    fn load(&self) -> anyhow::Result<(Loaded, Vec<Problem>)> {
         let data = self.data.iter().map(|dir| ("--data", "node.data_dir", dir.clone())).collect();
         let flags = self.settings.flags(data);
-        let (loaded, problems) =
-            load(&Sources { file: self.config.clone(), environment: load::environment(), flags });
-        if problems.is_empty() { Ok(loaded) } else { Err(Problems(problems).into()) }
+        read(&Sources { file: self.config.clone(), environment: load::environment(), flags })
+    }
+
+    fn with_hint(&self, error: anyhow::Error) -> anyhow::Error {
+        if self.config.is_some() {
+            return error;
+        }
+        anyhow!(
+            "{error}\nno --config FILE is named; `whimbrel config default > whimbrel.toml` writes one to start from"
+        )
     }
 }
 
@@ -73,7 +85,7 @@ async fn serve(loaded: Loaded) -> anyhow::Result<()> {
         seed: false,
         pages: Router::new(),
     };
-    let gateway = Gateway::start(parts).await.context("the gateway does not start")?;
+    let gateway = Gateway::start(parts).await.map_err(with_fix)?;
     let Addresses { tcp, quic, http } = gateway.addresses();
     tracing::info!(
         tcp = shown(tcp),
@@ -84,6 +96,17 @@ async fn serve(loaded: Loaded) -> anyhow::Result<()> {
     );
     until_stopped(gateway, &mut stop, &config).await;
     Ok(())
+}
+
+// An error's text names its cause already.
+fn with_fix(error: GatewayError) -> anyhow::Error {
+    let key = match &error {
+        GatewayError::Listen { port: "TCP", .. } => "tcp.listen",
+        GatewayError::Listen { port: "HTTP", .. } => "http.listen",
+        GatewayError::Listen { .. } => "quic.listen",
+        _ => return anyhow!("the gateway does not start: {error}"),
+    };
+    anyhow!("the gateway does not start: {error}; change {key}")
 }
 
 fn shown(address: Option<SocketAddr>) -> String {

@@ -19,5 +19,5 @@ pub fn note(text: &str) {
 
 /// Says why a command failed, on one line (or one per problem, where the error has several).
 pub fn fail(error: &anyhow::Error) {
-    note(&format!("whimbrel: {error:#}"));
+    format!("{error:#}").lines().for_each(|line| note(&format!("whimbrel: {line}")));
 }

@@ -16,12 +16,13 @@ use crate::dev_data::{self, DevData};
 
 const EXAMPLES: &str = "\
 Examples:
-  whimbrel token --user alice                                  for the gateway of `whimbrel dev`
+  whimbrel token --user alice      for the gateway of `whimbrel dev`
   whimbrel token --user eve --name \"Eve\" --role agent --ttl 8h
   whimbrel token --user u17 --tenant shop-4 --config whimbrel.toml
 
-In production the tenant's own backend signs tokens: a JWT whose header has the key's kid and whose
-claims are sub (the user), tenant, iss, aud, exp, nbf or iat, and if wanted name and role.";
+In production the tenant's own backend signs tokens: a JWT whose header has
+the key's kid and whose claims are sub (the user), tenant, iss, aud, exp, nbf
+or iat, and if wanted name and role.";
 
 /// Print a signed token for a user.
 ///
@@ -33,9 +34,9 @@ pub struct Token {
     /// The user's id
     #[arg(long)]
     user: String,
-    /// The tenant's id
-    #[arg(long, default_value = dev_data::TENANT)]
-    tenant: String,
+    /// The tenant's id; without --config it is `demo` if none is named
+    #[arg(long)]
+    tenant: Option<String>,
     /// The name that others see
     #[arg(long)]
     name: Option<String>,
@@ -46,7 +47,7 @@ pub struct Token {
     #[arg(long, default_value = "1h", value_parser = ttl)]
     ttl: i64,
     /// Sign with a key of this configuration file
-    #[arg(long, value_name = "FILE")]
+    #[arg(long, value_name = "FILE", requires = "tenant")]
     config: Option<PathBuf>,
     /// Which key of the file
     #[arg(long, requires = "config")]
@@ -106,13 +107,14 @@ impl Token {
 
     // A seeded user keeps name and role unless told otherwise.
     fn identity(&self) -> Identity {
-        let known = if self.tenant == dev_data::TENANT && self.config.is_none() {
+        let tenant = self.tenant.as_deref().unwrap_or(dev_data::TENANT);
+        let known = if tenant == dev_data::TENANT && self.config.is_none() {
             dev_data::identity(&self.user)
         } else {
             Identity { role: Role::Member.into(), ..Identity::default() }
         };
         Identity {
-            tenant: self.tenant.clone(),
+            tenant: tenant.to_owned(),
             user: self.user.clone(),
             name: self.name.clone().unwrap_or(known.name),
             role: self.role.map_or(known.role, Into::into),

@@ -37,6 +37,7 @@ pub fn load(sources: &Sources) -> (Loaded, Vec<Problem>) {
     if let Some(path) = &sources.file {
         loader.file(path);
         loader.sort();
+        loader.loaded.config.start_files_at(path.parent().unwrap_or(Path::new("")));
     }
     for (name, text) in &sources.environment {
         loader.variable(name, text);
@@ -139,6 +140,19 @@ impl Loader {
         let path = name.strip_prefix(PREFIX).and_then(|rest| rest.split_once("__"));
         if let Some((section, key)) = path {
             self.text(&format!("{}.{}", section.to_lowercase(), key.to_lowercase()), text, origin);
+        } else {
+            self.one_underscore(name, origin);
+        }
+    }
+
+    // A name that only lacks the second underscore is almost certainly meant.
+    fn one_underscore(&mut self, name: &str, origin: Origin) {
+        let parts = name.strip_prefix(PREFIX).and_then(|rest| rest.split_once('_'));
+        let Some((section, key)) = parts else { return };
+        let known = self.loaded.config.section_mut(&section.to_lowercase());
+        if known.is_some_and(|known| known.fields().iter().any(|field| field.name == key.to_lowercase())) {
+            let message = format!("sets nothing; did you mean {PREFIX}{section}__{key}?");
+            self.problems.push(Problem::warning(origin, message));
         }
     }
 

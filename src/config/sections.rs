@@ -45,6 +45,13 @@ impl Config {
             _ => return None,
         })
     }
+
+    /// Lets the certificate and the files of keys, where relative, start at `dir`. The data directory does not.
+    pub fn start_files_at(&mut self, dir: &std::path::Path) {
+        let keys = self.auth.keys.iter_mut();
+        let keys = keys.flat_map(|key| [&mut key.secret_file, &mut key.public_key_file]);
+        keys.chain([&mut self.tls.cert, &mut self.tls.key]).for_each(|file| file.start_at(dir));
+    }
 }
 
 section! {
@@ -52,7 +59,8 @@ section! {
     pub struct Node {
         /// Number of this node in its cluster. It stands in every DeviceId the node makes: no two nodes share one.
         number: u16 = 0, in 0..=4095;
-        /// Directory of everything that lasts. One process at a time opens it.
+        /// Directory of everything that lasts; a relative one starts at the working directory.
+        /// One process at a time opens it.
         data_dir: FilePath = "whimbrel-data".into();
         /// Worker threads; 0 is one per core. The variable WHIMBREL_WORKERS sets it too.
         workers: usize = 0, in 0..=1024;

@@ -132,6 +132,13 @@ impl FilePath {
     pub fn get(&self) -> Option<&Path> {
         self.0.as_deref()
     }
+
+    /// Lets a relative path start at `dir`.
+    pub fn start_at(&mut self, dir: &Path) {
+        if let Some(path) = &mut self.0 {
+            *path = dir.join(&*path);
+        }
+    }
 }
 
 impl From<&str> for FilePath {

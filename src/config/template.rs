@@ -12,7 +12,8 @@ const HEAD: &str = "\
 #   whimbrel serve --config whimbrel.toml   runs the gateway with it
 #
 # An environment variable wins over this file: WHIMBREL_TCP__LISTEN=127.0.0.1:7400 is listen under [tcp].
-# A flag wins over both: --set tcp.listen=127.0.0.1:7400. Relative paths start at the working directory.
+# A flag wins over both: --set tcp.listen=127.0.0.1:7400. The files of keys and
+# certificates that this file names start at its own directory.
 ";
 
 const KEY_EXAMPLE: &str = "

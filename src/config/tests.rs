@@ -74,6 +74,37 @@ fn flags_win_over_the_environment_and_that_over_the_file() {
 }
 
 #[test]
+fn files_that_the_file_names_start_at_its_directory() {
+    let text = "[tls]\ncert = \"c.pem\"\nkey = \"/k.pem\"\n[[auth.keys]]\nkid = \"a\"\nsecret_file = \"s\"\n";
+    let file = file(text);
+    let environment = vec![variable("WHIMBREL_NODE__DATA_DIR", "data")];
+    let sources = Sources { file: Some(file.path().to_owned()), environment, flags: Vec::new() };
+    let (loaded, problems) = load(&sources);
+    assert_eq!(problems, []);
+    let (config, dir) = (&loaded.config, file.path().parent().unwrap());
+    assert_eq!(config.tls.cert.get(), Some(&*dir.join("c.pem")));
+    assert_eq!(config.tls.key.get(), Some(std::path::Path::new("/k.pem")));
+    assert_eq!(config.auth.keys[0].secret_file.get(), Some(&*dir.join("s")));
+    assert_eq!(config.auth.keys[0].public_key_file.get(), None);
+    assert_eq!(config.node.data_dir.get(), Some(std::path::Path::new("data")));
+}
+
+#[test]
+fn a_variable_that_lacks_an_underscore_is_a_warning() {
+    let names = ["WHIMBREL_TCP_LISTEN", "WHIMBREL_TCP_PORT", "WHIMBREL_TOKEN"];
+    let environment = names.map(|name| variable(name, "x")).to_vec();
+    let (_, problems) = load(&Sources { environment, ..Sources::default() });
+    let shown: Vec<String> = problems.iter().map(Problem::to_string).collect();
+    assert_eq!(
+        shown,
+        [
+            "environment variable WHIMBREL_TCP_LISTEN: warning: sets nothing; did you mean WHIMBREL_TCP__LISTEN?"
+        ]
+    );
+    assert!(!problems[0].is_error());
+}
+
+#[test]
 fn texts_from_outside_a_file_become_every_kind_of_value() {
     let environment = vec![
         variable("WHIMBREL_WORKERS", "3"),

@@ -1,10 +1,19 @@
 //! What must hold between values before the gateway starts.
 
+use std::path::Path;
+use std::sync::Arc;
+
 use connector::tls::Identity;
 use connector::websocket::upgrade::UpgradePolicy;
+use rustls::RootCertStore;
+use rustls::client::WebPkiServerVerifier;
+use rustls::client::danger::ServerCertVerifier;
+use rustls::pki_types::pem::PemObject;
+use rustls::pki_types::{CertificateDer, ServerName, UnixTime};
 
 use super::keys;
 use super::load::Loaded;
+use super::origin::Origin;
 use super::problem::Problem;
 use super::setting::{Listen, Plaintext};
 
@@ -90,8 +99,11 @@ fn certificate(loaded: &Loaded, problems: &mut Vec<Problem>) {
         (None, None) => {}
         (Some(cert), Some(key)) => {
             problems.extend(keys::readable_by_others(key, &loaded.origins.of("tls.key")));
-            if let Err(error) = Identity::from_pem_files(cert, key) {
-                problems.push(Problem::error(loaded.origins.of("tls.cert"), format!("tls: {error}")));
+            match Identity::from_pem_files(cert, key) {
+                Ok(_) => problems.extend(is_ca(cert, &loaded.origins.of("tls.cert"))),
+                Err(error) => {
+                    problems.push(Problem::error(loaded.origins.of("tls.cert"), format!("tls: {error}")));
+                }
             }
         }
         (Some(_), None) => {
@@ -103,6 +115,24 @@ fn certificate(loaded: &Loaded, problems: &mut Vec<Problem>) {
             problems.push(Problem::error(loaded.origins.of("tls.key"), message));
         }
     }
+}
+
+// Clients that check certificates by the book, as this project's does, take no CA's from a server.
+fn is_ca(path: &Path, at: &Origin) -> Option<Problem> {
+    let cert = CertificateDer::from_pem_file(path).ok()?;
+    let mut roots = RootCertStore::empty();
+    roots.add(cert.clone()).ok()?;
+    let provider = Arc::new(rustls::crypto::ring::default_provider());
+    let verifier = WebPkiServerVerifier::builder_with_provider(Arc::new(roots), provider).build().ok()?;
+    let name = ServerName::try_from("localhost").ok()?;
+    // Whether it is a CA's is looked at before anything else but its dates; the library has no other question for it.
+    let error = verifier.verify_server_cert(&cert, &[], &name, &[], UnixTime::now()).err()?;
+    let message = format!(
+        "{} is a CA certificate, which clients do not take from a server; make one with `openssl req -x509 ... -addext \
+         basicConstraints=critical,CA:FALSE`",
+        path.display()
+    );
+    format!("{error:?}").contains("CaUsedAsEndEntity").then(|| Problem::warning(at.clone(), message))
 }
 
 fn authentication(loaded: &Loaded, problems: &mut Vec<Problem>) {

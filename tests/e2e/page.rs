@@ -1,6 +1,6 @@
 //! The chat page, in a browser, with somebody on the Rust SDK at the other end.
 
-use client::{Client, From};
+use client::{Client, Since};
 use futures::StreamExt;
 
 use crate::support::browser::Browser;
@@ -12,7 +12,7 @@ async fn a_person_in_a_browser_talks_with_a_device() {
     let mut gateway = Gateway::dev().await;
     let bob = Client::builder(gateway.tcp_url()).token(gateway.token("bob")).connect().await.unwrap();
     let room = bob.direct("alice");
-    let mut messages = room.messages(From::Start);
+    let mut messages = room.messages(Since::Start);
     let page = Browser::start().await;
     page.open(&format!("http://localhost:{}/", gateway.http.port())).await;
 

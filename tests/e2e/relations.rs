@@ -1,7 +1,7 @@
 //! Replies, edits and recalls between devices, and what a device that was away has to ask for.
 
 use client::message::{RelationKind, shown};
-use client::{Change, Client, From};
+use client::{Change, Client, Since};
 use futures::StreamExt;
 use protocol::code::Code;
 
@@ -19,7 +19,7 @@ async fn edits_and_recalls_come_in_order_and_outlast_a_crash() {
     let (alice, bob) = (connect(&gateway, "alice").await, connect(&gateway, "bob").await);
     let room = alice.direct("bob");
     let first = room.send("helo").await.unwrap().seq;
-    let mut heard = bob.direct("alice").messages(From::Start);
+    let mut heard = bob.direct("alice").messages(Since::Start);
     let secret = room.send("the secret").await.unwrap().seq;
     room.edit(first, "hello").await.unwrap();
     room.edit(secret, "the secret word").await.unwrap();

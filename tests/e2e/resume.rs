@@ -3,7 +3,7 @@
 
 use std::time::Duration;
 
-use client::{Client, Event, From};
+use client::{Client, Event, Since};
 use futures::StreamExt as _;
 use protocol::v1::server_frame::Body as Told;
 use protocol::v1::welcome::Outcome;
@@ -89,7 +89,7 @@ async fn the_sdk_resumes_by_itself() {
     let mut events = bob.events();
     let (mut alice, _) = Raw::login(&gateway, "alice", "phone").await;
     alice.send(text_to("bob", "first")).await;
-    let mut stream = bob.direct("alice").messages(From::Start);
+    let mut stream = bob.direct("alice").messages(Since::Start);
     for _ in 0..2 {
         stream.next().await.unwrap();
     }

@@ -1,6 +1,6 @@
 //! Devices in one conversation, on the Rust SDK.
 
-use client::{Client, Event, From, Message, MessageStream};
+use client::{Client, Event, Message, MessageStream, Since};
 use futures::StreamExt;
 
 use crate::support::process::Gateway;
@@ -37,7 +37,7 @@ async fn devices_on_three_transports_see_the_same_seqs_in_the_same_order() {
     let clients = [&alice, &bob, &ada];
     let room = alice.create_conversation("all", ["bob", "ada"]).await.unwrap();
     let mut streams: Vec<MessageStream> =
-        clients.iter().map(|client| client.conversation(room.id()).messages(From::Start)).collect();
+        clients.iter().map(|client| client.conversation(room.id()).messages(Since::Start)).collect();
     let mut sendings = Vec::new();
     for n in 0..40 {
         for client in clients {
@@ -77,7 +77,7 @@ async fn a_device_that_was_away_gets_exactly_what_it_missed() {
     for n in 0..5 {
         last = room.send(format!("before {n}")).await.unwrap().seq;
     }
-    let mut stream = bob.conversation(room.id()).messages(From::Start);
+    let mut stream = bob.conversation(room.id()).messages(Since::Start);
     read_to(&mut stream, last).await;
     drop(stream);
     bob.close().await;
@@ -87,7 +87,7 @@ async fn a_device_that_was_away_gets_exactly_what_it_missed() {
     }
     let end = room.send("end").await.unwrap().seq;
     let bob = connect(&gateway, gateway.ws_url(), "bob", "laptop").await;
-    let mut stream = bob.conversation(room.id()).messages(From::Seq(last + 1));
+    let mut stream = bob.conversation(room.id()).messages(Since::Seq(last + 1));
     let read = read_to(&mut stream, end).await;
     let expected = missed.into_iter().chain(["end".to_owned()]);
     assert_eq!(read, (last + 1..).zip(expected).collect::<Vec<_>>());
@@ -104,7 +104,7 @@ async fn two_devices_of_one_user_both_see_everything() {
     let bob = connect(&gateway, gateway.tcp_url(), "bob", "phone").await;
     assert_ne!(phone.device_id(), laptop.device_id());
     let id = phone.direct("bob").id().to_owned();
-    let mut streams = [&phone, &laptop, &bob].map(|client| client.conversation(&id).messages(From::Start));
+    let mut streams = [&phone, &laptop, &bob].map(|client| client.conversation(&id).messages(Since::Start));
     phone.conversation(&id).send("from the phone").await.unwrap();
     laptop.conversation(&id).send("from the laptop").await.unwrap();
     let last = bob.conversation(&id).send("from bob").await.unwrap().seq;

@@ -3,7 +3,7 @@
 use std::net::SocketAddr;
 use std::time::{Duration, Instant};
 
-use client::{Client, Event as Happened, From};
+use client::{Client, Event as Happened, Since};
 use futures::StreamExt;
 use tokio::sync::watch;
 use tokio::task::JoinSet;
@@ -151,7 +151,7 @@ async fn read(
     let (device, user) = (client.device_id(), client.user().to_owned());
     recorder.with(|h| h.push(Event::Follows { device, user, conversation: room.clone(), from: 1 }));
     let mut events = client.events();
-    let mut messages = client.conversation(&room).messages(From::Start);
+    let mut messages = client.conversation(&room).messages(Since::Start);
     loop {
         let (end, seen) = (*last.borrow_and_update(), progress.borrow().seen);
         if end != 0 && seen >= end {

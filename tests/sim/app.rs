@@ -5,7 +5,7 @@ use std::collections::BTreeMap;
 use client::error::RequestError;
 use client::inboxes::StreamId;
 use client::requests::Ticket;
-use client::{Ack, Event as Told, From, Message, MessageId};
+use client::{Ack, Event as Told, Message, MessageId, Since};
 use protocol::v1::client_frame::Body as Ask;
 use protocol::v1::server_frame::Body as Answer;
 use protocol::v1::{self, ServerFrame};
@@ -77,8 +77,8 @@ impl World {
         let stream = app.next;
         app.streams.insert(conversation.to_owned(), stream);
         let from = match app.seen.get(conversation) {
-            Some(seq) => From::Seq(seq + 1),
-            None => From::Start,
+            Some(seq) => Since::Seq(seq + 1),
+            None => Since::Start,
         };
         self.note(d, format!("follows {conversation} from {from:?}"));
         let now = self.instant();

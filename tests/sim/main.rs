@@ -48,6 +48,7 @@ use std::process::ExitCode;
 use std::time::Instant;
 
 use mutant::Mutant;
+use run::Rules;
 
 /// Seeds of a run without `--seeds`.
 const SEEDS: u64 = 1_000;
@@ -62,14 +63,18 @@ struct Options {
     seeds: Option<u64>,
     from: u64,
     trace: bool,
-    mutant: Option<Mutant>,
+    /// Seeds that are run twice first.
+    twice: u64,
+    rules: Rules,
 }
 
 fn main() -> ExitCode {
     let options = match options(std::env::args().skip(1)) {
         Ok(options) => options,
         Err(problem) => {
-            println!("{problem}\nusage: sim|mutants [--seeds N] [--from S] [--trace] [--mutant NAME]");
+            println!(
+                "{problem}\nusage: sim|mutants [--seeds N] [--from S] [--trace] [--twice N] [--zombies] [--mutant NAME]"
+            );
             return ExitCode::from(2);
         }
     };
@@ -82,17 +87,26 @@ fn main() -> ExitCode {
 }
 
 fn options(mut words: impl Iterator<Item = String>) -> Result<Options, String> {
-    let mut options = Options { verb: "sim".into(), seeds: None, from: 1, trace: false, mutant: None };
+    let mut options = Options {
+        verb: "sim".into(),
+        seeds: None,
+        from: 1,
+        trace: false,
+        twice: REPEATED,
+        rules: Rules::default(),
+    };
     while let Some(word) = words.next() {
         let mut value = || words.next().ok_or(format!("{word} needs a value"));
         match word.as_str() {
             "sim" | "mutants" => options.verb = word,
             "--trace" => options.trace = true,
+            "--zombies" => options.rules.zombies = true,
+            "--twice" => options.twice = number(&value()?)?,
             "--seeds" => options.seeds = Some(number(&value()?)?),
             "--from" => options.from = number(&value()?)?,
             "--mutant" => {
                 let name = value()?;
-                options.mutant = Some(Mutant::named(&name).ok_or(format!("no mutant {name}"))?);
+                options.rules.mutant = Some(Mutant::named(&name).ok_or(format!("no mutant {name}"))?);
             }
             _ => return Err(format!("what is {word}?")),
         }
@@ -115,7 +129,7 @@ fn sim(options: &Options) -> bool {
     }
     let started = Instant::now();
     let bar = run::bar(count, "seeds");
-    let totals = run::run_many(options.from, count, options.mutant, false, &bar);
+    let totals = run::run_many(options.from, count, options.rules, false, &bar);
     bar.finish_and_clear();
     for (seed, violations) in &totals.failures {
         println!("seed {seed}: {} violations", violations.len());
@@ -129,13 +143,15 @@ fn sim(options: &Options) -> bool {
 }
 
 fn planted(options: &Options) -> String {
-    options.mutant.map(|mutant| format!(" --mutant {}", mutant.name())).unwrap_or_default()
+    let mutant = options.rules.mutant.map(|mutant| format!(" --mutant {}", mutant.name()));
+    let zombies = if options.rules.zombies { " --zombies" } else { "" };
+    mutant.unwrap_or_default() + zombies
 }
 
 fn traced(options: &Options, count: u64) -> bool {
     let mut failures = 0;
     for seed in options.from..options.from + count {
-        let report = run::run(seed, options.mutant, true);
+        let report = run::run(seed, options.rules, true);
         report.trace.iter().flatten().for_each(|line| println!("{line}"));
         println!("seed {seed}: hash {:016x}, {} events", report.hash, report.events);
         report.violations.iter().for_each(|(number, violation)| println!("  {number:>2} {violation}"));
@@ -147,8 +163,8 @@ fn traced(options: &Options, count: u64) -> bool {
 
 /// The same seed does the same twice, to the last frame.
 fn is_deterministic(options: &Options) -> bool {
-    for seed in options.from..options.from + REPEATED {
-        let (one, other) = (run::run(seed, options.mutant, true), run::run(seed, options.mutant, true));
+    for seed in options.from..options.from + options.twice {
+        let (one, other) = (run::run(seed, options.rules, true), run::run(seed, options.rules, true));
         if one.hash != other.hash {
             println!("seed {seed} is not the same twice");
             let pairs = one.trace.iter().flatten().zip(other.trace.iter().flatten());
@@ -164,21 +180,22 @@ fn is_deterministic(options: &Options) -> bool {
 /// Runs every planted bug until it is caught; true if all are.
 fn mutants(options: &Options) -> bool {
     let count = options.seeds.unwrap_or(MUTANT_SEEDS);
-    let planted: Vec<Mutant> = match options.mutant {
+    let planted: Vec<Mutant> = match options.rules.mutant {
         Some(mutant) => vec![mutant],
         None => Mutant::ALL.to_vec(),
     };
     let mut caught = 0;
     for mutant in &planted {
+        let rules = Rules { mutant: Some(*mutant), ..options.rules };
         let bar = run::bar(count, &mutant.name());
-        let totals = run::run_many(options.from, count, Some(*mutant), true, &bar);
+        let totals = run::run_many(options.from, count, rules, true, &bar);
         bar.finish_and_clear();
         match totals.failures.first_key_value() {
             Some((seed, violations)) => {
                 caught += 1;
                 let mut numbers: Vec<u8> = violations.iter().map(|(number, _)| *number).collect();
                 numbers.dedup();
-                let seeds = totals.seeds;
+                let seeds = seed - options.from + 1;
                 println!(
                     "{:<22} caught at seed {seed} by invariant {numbers:?} after {seeds} seeds",
                     mutant.name()

@@ -12,6 +12,15 @@ use crate::mutant::Mutant;
 use crate::support::checker::{self, Violation};
 use crate::world::World;
 
+/// What a world is like beside its seed.
+#[derive(Clone, Copy, Debug, Default)]
+pub struct Rules {
+    pub mutant: Option<Mutant>,
+    /// A gateway may be left behind by its successor and go on for a while. One machine has a lock against that; a
+    /// cluster has not.
+    pub zombies: bool,
+}
+
 /// What came of a seed.
 pub struct Report {
     pub seed: u64,
@@ -35,9 +44,9 @@ pub fn hear_panics() {
 }
 
 /// Runs one seed.
-pub fn run(seed: u64, mutant: Option<Mutant>, keep_trace: bool) -> Report {
+pub fn run(seed: u64, rules: Rules, keep_trace: bool) -> Report {
     PANICS.take();
-    match std::panic::catch_unwind(|| run_world(seed, mutant, keep_trace)) {
+    match std::panic::catch_unwind(|| run_world(seed, rules, keep_trace)) {
         Ok(mut report) => {
             report.violations.extend(PANICS.take().into_iter().map(panicked));
             report
@@ -53,8 +62,8 @@ fn panicked(what: String) -> (u8, Violation) {
     (0, Violation { rule: "no panic", what })
 }
 
-fn run_world(seed: u64, mutant: Option<Mutant>, keep_trace: bool) -> Report {
-    let mut world = World::new(seed, mutant, keep_trace);
+fn run_world(seed: u64, rules: Rules, keep_trace: bool) -> Report {
+    let mut world = World::new(seed, rules, keep_trace);
     world.run();
     let found = checker::ALL
         .iter()
@@ -75,13 +84,7 @@ pub struct Totals {
 }
 
 /// Runs seeds `from ..` until `count` have run, or, if `stop_at_first`, until one fails.
-pub fn run_many(
-    from: u64,
-    count: u64,
-    mutant: Option<Mutant>,
-    stop_at_first: bool,
-    bar: &ProgressBar,
-) -> Totals {
+pub fn run_many(from: u64, count: u64, rules: Rules, stop_at_first: bool, bar: &ProgressBar) -> Totals {
     let (next, totals) = (AtomicU64::new(0), Mutex::new(Totals::default()));
     let threads = std::thread::available_parallelism().map_or(1, usize::from);
     std::thread::scope(|scope| {
@@ -92,7 +95,7 @@ pub fn run_many(
                     if at >= count || (stop_at_first && !totals.lock().failures.is_empty()) {
                         return;
                     }
-                    let report = run(from + at, mutant, false);
+                    let report = run(from + at, rules, false);
                     let mut totals = totals.lock();
                     totals.events += report.events;
                     totals.seeds += 1;

@@ -15,6 +15,7 @@ use crate::hub::Out;
 use crate::mutant::Mutant;
 use crate::net::{Conn, Item};
 use crate::rng::Rng;
+use crate::run::Rules;
 use crate::socket::End;
 use crate::store::Store;
 use crate::support::history::{Event, History, Outcome};
@@ -84,7 +85,8 @@ pub struct World {
 
 impl World {
     /// The world of a seed, before anything has happened.
-    pub fn new(seed: u64, mutant: Option<Mutant>, keep_trace: bool) -> World {
+    pub fn new(seed: u64, rules: Rules, keep_trace: bool) -> World {
+        let mutant = rules.mutant;
         let mut rng = Rng::new(seed);
         let setup = Setup {
             connectors: rng.range(1, 2) as u16,
@@ -121,7 +123,7 @@ impl World {
             socket_bytes,
             delay,
             booting: false,
-            zombies: false,
+            zombies: rules.zombies,
             active_ms,
             rng,
         };

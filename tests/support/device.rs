@@ -3,7 +3,7 @@
 use std::net::SocketAddr;
 use std::sync::Arc;
 
-use client::{Client, From};
+use client::{Client, Since};
 use futures::StreamExt;
 use parking_lot::Mutex;
 use protocol::code::Code;
@@ -191,7 +191,7 @@ pub async fn watch_until(
     let (device, user) = (client.device_id(), client.user().to_owned());
     recorder.with(|h| h.push(Event::Follows { device, user, conversation: conversation.clone(), from: 1 }));
     let (mut messages, mut last, mut seen) =
-        (client.conversation(&conversation).messages(From::Start), last, 0);
+        (client.conversation(&conversation).messages(Since::Start), last, 0);
     loop {
         let end = *last.borrow_and_update();
         if end != 0 && seen >= end {

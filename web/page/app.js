@@ -33,15 +33,16 @@ async function start() {
   await showSignIn('');
 }
 
-async function showSignIn(note) {
+async function showSignIn(note, byToken = false) {
   $('chat').hidden = true;
   $('signin').hidden = false;
   $('signin-note').textContent = note;
   const users = await devUsers();
   $('signin-users').hidden = users.length === 0;
-  $('signin-other').open = users.length === 0;
+  $('signin-other').open = byToken || users.length === 0;
   $('signin-list').replaceChildren(...users.map(userButton));
-  ($('signin-list').querySelector('button') ?? $('signin-token')).focus();
+  const first = byToken ? undefined : $('signin-list').querySelector('button');
+  (first ?? $('signin-token')).focus();
 }
 
 // A development server offers its users; any other answers that there is no such page.
@@ -98,6 +99,8 @@ async function currentToken(fresh = false) {
 }
 
 function signOut(note = '') {
+  // Who typed a token that was refused types another.
+  const byToken = Boolean(note) && !sessionStorage.getItem(DEV_USER);
   client?.close();
   sessionStorage.removeItem(TOKEN);
   sessionStorage.removeItem(DEV_USER);
@@ -106,7 +109,7 @@ function signOut(note = '') {
   rows.clear();
   drafts.clear();
   $('list').replaceChildren();
-  showSignIn(note);
+  showSignIn(note, byToken);
 }
 
 // Each tab is a device of its own.
@@ -220,7 +223,10 @@ function drawOpen() {
   $('open-about').textContent = about(online);
   $('log-top').textContent = open.log.older() !== undefined ? 'Loading earlier messages …' : '';
   $('log').setAttribute('aria-busy', String(!open.log.loaded && open.exists));
-  arrange($('messages'), messageElements(client, open, cache, retry));
+  const messages = messageElements(client, open, cache, retry);
+  $('log-empty').hidden = messages.length > 0 || (open.exists && !open.log.loaded);
+  $('log-empty').textContent = open.peer ? `Nothing was said here yet. Say hello to ${title}.` : 'Nothing was said here yet.';
+  arrange($('messages'), messages);
   drawTyping();
   if (atEnd) toEnd();
   else $('jump').hidden = open.log.last <= open.read;
@@ -239,10 +245,12 @@ function drawOlder() {
 }
 
 function about(online) {
-  if (open.peer) return online ? 'online' : 'offline';
+  if (open.peer) return online ? 'online' : client.online.has(open.peer) ? 'offline' : '';
   if (!open.members) return '';
-  const names = [...open.members.values()].map((m) => client.nameOf(m.user) + (client.online.get(m.user) ? ' ●' : ''));
-  return names.length > 6 ? `${names.length} members` : names.join(', ');
+  const users = [...open.members.keys()];
+  const count = users.filter((user) => client.online.get(user)).length;
+  const who = users.length > 6 ? `${users.length} members` : users.map((user) => client.nameOf(user)).join(', ');
+  return count ? `${who} · ${count} online` : who;
 }
 
 function drawTyping() {
@@ -285,6 +293,13 @@ function older() {
   if (open?.log.older() !== undefined) client.loadOlder(open);
 }
 
+// Why there is no chat with a user; empty if there can be one.
+function refusal(user) {
+  if (!client.me) return 'Not connected yet. Try again in a moment.';
+  if (user === client.me) return 'That is you. Enter the id of somebody else.';
+  return user.includes('~') ? 'A user id has no ~ in it.' : '';
+}
+
 function retry(item) {
   client.discard(open, item);
   $('text').value = item.text;
@@ -323,9 +338,13 @@ $('jump').addEventListener('click', () => {
 $('new-chat').addEventListener('submit', (event) => {
   event.preventDefault();
   const user = $('new-chat-user').value.trim();
-  if (!user || !client.me || user === client.me || user.includes('~')) return;
+  $('new-chat-note').textContent = user ? refusal(user) : '';
+  if (!user || refusal(user)) return;
   $('new-chat-user').value = '';
   show(client.direct(user));
+});
+$('new-chat-user').addEventListener('input', () => {
+  $('new-chat-note').textContent = '';
 });
 $('composer').addEventListener('submit', (event) => {
   event.preventDefault();

@@ -46,9 +46,11 @@ export class People {
     this.#emit('presence');
   }
 
-  /** A watch ends with its connection. */
+  /** A watch ends with its connection, and with it what is known of who is online. */
   unwatched() {
     this.#watched = '';
+    this.online.clear();
+    this.#emit('presence');
   }
 
   /** Loads the members of a conversation. */

@@ -33,8 +33,9 @@ export function paintAvatar(avatar, name, online = false) {
   let hash = 7;
   for (const char of name) hash = (hash * 33 + char.codePointAt(0)) % 65_521;
   avatar.className = `avatar hue-${hash % HUES}${online ? ' online' : ''}`;
-  const words = name.split(/[\s_.-]+/u).filter(Boolean);
-  avatar.textContent = [...(words.length > 1 ? [words[0], words.at(-1)] : words)].map((w) => [...w][0]).join('').toUpperCase();
+  const words = name.split(/[^\p{L}\p{M}\p{N}]+/u).filter(Boolean);
+  if (words.length === 0) words.push(name);
+  avatar.textContent = [...(words.length > 1 ? [words[0], words.at(-1)] : words)].map((w) => [...w][0] ?? '').join('').toUpperCase();
 }
 
 /** One row of the conversation list. `row` is reused where there is one. */
@@ -69,10 +70,13 @@ function newRow() {
 export function messageElements(client, conversation, cache, retry) {
   const made = [];
   const used = new Set();
+  // What is there when a conversation opens is not new; what joins it later is.
+  const opened = cache.size === 0;
   let previous;
   const keep = (key, state, build) => {
     const old = cache.get(key);
     const entry = old?.state === state ? old : { state, node: build() };
+    if (!old && !opened) entry.node.classList.add('fresh');
     cache.set(key, entry);
     used.add(key);
     made.push(entry.node);
@@ -109,7 +113,8 @@ function describe(client, conversation, message, follows) {
     follows,
     mine,
     state,
-    name: client.nameOf(message.sender),
+    // A direct conversation says in its header who the other is.
+    name: conversation.peer ? '' : client.nameOf(message.sender),
     time: clock.format(Number(message.at_ms)),
     text: message.members_changed ? changeText(client, message) : bodyText(message),
     muted: Boolean(message.recalled),
@@ -131,7 +136,7 @@ function replied(client, conversation, seq) {
 
 function bubble(facts, message, retry) {
   const parts = [];
-  if (!facts.mine && !facts.follows) parts.push(element('span', 'sender', facts.name));
+  if (facts.name && !facts.mine && !facts.follows) parts.push(element('span', 'sender', facts.name));
   if (facts.reply) parts.push(element('span', 'reply', facts.reply));
   parts.push(element('span', 'text', facts.text));
   const meta = element('span', 'meta', [element('time', '', facts.edited ? `edited ${facts.time}` : facts.time)]);

@@ -317,3 +317,11 @@ fn sign_pem(algorithm: Algorithm, pair: &KeyPair) -> String {
 fn encoded(value: &Value) -> String {
     URL_SAFE_NO_PAD.encode(value.to_string())
 }
+
+#[test]
+fn one_refusal_in_a_second_is_told_with_the_number_of_the_others() {
+    let told = Told { last_ms: AtomicI64::new(i64::MIN), untold: AtomicU64::new(0) };
+    let tells: Vec<Option<u64>> =
+        [5_000, 5_001, 5_999, 6_000, 7_000, 2_000].map(|now| told.may_tell(now)).into();
+    assert_eq!(tells, [Some(0), None, None, Some(2), Some(0), Some(0)]);
+}

@@ -3,6 +3,7 @@
 use std::net::SocketAddr;
 use std::sync::Arc;
 
+use protocol::check::Refused;
 use protocol::code::Code;
 use tokio::net::{TcpListener, TcpStream};
 use tokio_rustls::rustls::ServerConfig;
@@ -42,6 +43,9 @@ impl Connector {
                 Err(error) => tracing::debug!(%error, "TLS handshake failed"),
             },
             (Some(FirstByte::Preface), _) if plain => self.log_in(stream, remote, place).await,
+            (Some(FirstByte::Preface), Some(_)) => {
+                self.refuse(stream, Refused::new(Code::BAD_PREFACE, "this port wants TLS").into()).await;
+            }
             (Some(_), _) => self.refuse_with(stream, Code::BAD_PREFACE).await,
         }
     }

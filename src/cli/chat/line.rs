@@ -1,6 +1,7 @@
 //! How messages, names and times look on a terminal.
 
 use std::collections::HashMap;
+use std::time::Duration;
 
 use client::v1::{ConversationSummary, MembersChanged, NewMember};
 use client::{Change, Message};
@@ -83,6 +84,14 @@ pub fn time(at_ms: i64) -> String {
     clock(&at.to_zoned(zone.clone()), &Timestamp::now().to_zoned(zone))
 }
 
+/// When the next attempt is made.
+pub fn wait(wait: Duration) -> String {
+    match wait.as_millis() {
+        0..100 => "at once".into(),
+        _ => format!("in {:.1} s", wait.as_secs_f32()),
+    }
+}
+
 fn clock(at: &Zoned, now: &Zoned) -> String {
     let format = if at.date() == now.date() { "%H:%M" } else { "%Y-%m-%d %H:%M" };
     at.strftime(format).to_string()
@@ -136,6 +145,12 @@ mod tests {
         let later: Zoned = "2026-11-22T00:00:00[UTC]".parse().unwrap();
         assert_eq!(clock(&at, &at), "09:05");
         assert_eq!(clock(&at, &later), "2026-11-21 09:05");
+    }
+
+    #[test]
+    fn short_waits_are_none() {
+        assert_eq!(wait(Duration::from_millis(40)), "at once");
+        assert_eq!(wait(Duration::from_millis(1250)), "in 1.2 s");
     }
 
     #[test]

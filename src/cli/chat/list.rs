@@ -47,6 +47,22 @@ impl List {
         rows.collect::<Vec<_>>().join("\n")
     }
 
+    /// How many rows there are.
+    pub fn len(&self) -> usize {
+        self.rows.len()
+    }
+
+    /// Puts a group that has come to be since then behind the others, whose numbers stay.
+    pub async fn find_new(&mut self, client: &Client, id: &str) {
+        let direct = protocol::names::direct_peer(id, client.user()).is_some();
+        if direct || self.number(id).is_some() {
+            return;
+        }
+        // Where the server does not answer the group is called by its id.
+        let Ok(list) = List::load(client).await else { return };
+        self.rows.extend(list.rows.into_iter().find(|row| row.conversation == id));
+    }
+
     /// The conversation with this number, or else this id.
     pub fn find(&self, client: &Client, choice: &str) -> Conversation {
         let number = choice.parse::<usize>().ok().and_then(|number| number.checked_sub(1));

@@ -1,7 +1,7 @@
 //! The conversation on the screen.
 
 use client::v1::Member;
-use client::{Client, Conversation, From, History, Message, MessageStream, RequestError};
+use client::{Client, Conversation, History, Message, MessageStream, RequestError, Since};
 use futures::StreamExt;
 use futures::future::BoxFuture;
 use protocol::code::Code;
@@ -39,7 +39,7 @@ impl Room {
             }
             history => history?,
         };
-        let messages = conversation.messages(From::Seq(history.tip + 1));
+        let messages = conversation.messages(Since::Seq(history.tip + 1));
         let before = history.before;
         let (changes, shown) = (Vec::new(), history.tip);
         let mut room = Room { conversation, title, messages, before, changes, shown, marked: 0, mark: None };

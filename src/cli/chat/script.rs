@@ -3,7 +3,7 @@
 use std::collections::VecDeque;
 
 use anyhow::{anyhow, bail};
-use client::{Client, Conversation, From, MessageStream, Sending};
+use client::{Client, Conversation, MessageStream, Sending, Since};
 use futures::StreamExt;
 use tokio::io::{AsyncBufReadExt, BufReader};
 
@@ -18,7 +18,7 @@ pub async fn run(client: Client, opened: Option<Conversation>) -> anyhow::Result
     let Some(conversation) = opened else {
         bail!("name --to USER or --conversation ID where standard input is not a terminal");
     };
-    let mut messages = conversation.messages(From::Latest);
+    let mut messages = conversation.messages(Since::Latest);
     let outcome = talk(&client, &conversation, &mut messages).await;
     drop((messages, conversation));
     client.close().await;

@@ -1,17 +1,21 @@
 //! A person at a terminal.
 
+mod news;
+
 use std::collections::HashMap;
 use std::time::Duration;
 
 use anyhow::bail;
 use client::conversation::TYPING;
+use client::v1::Member;
 use client::{Ack, Client, Conversation, Event, Events, Invite, Message, RequestError, SendError, Sending};
 use futures::StreamExt;
 use futures::future::BoxFuture;
 use futures::stream::FuturesUnordered;
+use protocol::code::Code;
 use tokio::sync::mpsc;
 
-use super::input::{self, Input};
+use super::input::{self, Input, Prompt};
 use super::line::{self, Names};
 use super::list::List;
 use super::room::{self, Room};
@@ -25,10 +29,11 @@ type Sent = BoxFuture<'static, (String, Result<Ack, SendError>)>;
 
 /// Runs until the person ends it, or the server does.
 pub async fn run(client: Client, opened: Option<Conversation>) -> anyhow::Result<()> {
-    let (screen, mut inputs) = input::start(prompt_of(&client, None))?;
+    let (screen, keyboard) = input::open()?;
     let events = client.events();
     let mut talk = Talk::new(client, screen, events);
     talk.welcome(opened).await;
+    let mut inputs = keyboard.start(prompt_of(&talk.client, talk.room.as_ref()))?;
     let outcome = talk.run(&mut inputs).await;
     talk.finish().await;
     outcome
@@ -43,6 +48,8 @@ struct Talk {
     room: Option<Room>,
     sent: FuturesUnordered<Sent>,
     unread: HashMap<String, u64>,
+    /// Who was online when last heard of.
+    present: HashMap<String, bool>,
     online: bool,
     done: bool,
 }
@@ -58,6 +65,7 @@ impl Talk {
             room: None,
             sent: FuturesUnordered::new(),
             unread: HashMap::new(),
+            present: HashMap::new(),
             online: true,
             done: false,
         }
@@ -87,14 +95,14 @@ impl Talk {
                     None => return Ok(()),
                 },
                 message = next(&mut self.room) => match message {
-                    Ok(message) => self.on_message(&message),
+                    Ok(message) => self.on_message(&message).await,
                     Err(error) => self.on_room_end(error),
                 },
                 Some((text, result)) = self.sent.next() => self.on_sent(&text, result),
                 event = self.events.next() => match event {
                     Some(event) => {
                         let back = matches!(event, Event::Connected { .. }) && !self.online;
-                        self.on_event(event);
+                        self.on_event(event).await;
                         if back {
                             self.catch_up().await;
                         }
@@ -177,10 +185,12 @@ impl Talk {
     ) -> Result<(), RequestError> {
         let Some(room) = &self.room else { return self.tell("No conversation is open.") };
         let sending = how(&room.conversation, &text);
-        self.sent.push(Box::pin(async move { (text, sending.await) }));
         if !self.online {
-            self.screen.show("… not connected; it is sent as soon as the server is back");
+            let shown = line::plain(&text);
+            self.screen
+                .show(&format!("… {shown}\n… not connected; it is sent as soon as the server is back"));
         }
+        self.sent.push(Box::pin(async move { (text, sending.await) }));
         Ok(())
     }
 
@@ -189,13 +199,16 @@ impl Talk {
         let title = self.list.title(&self.client, &id, &self.names);
         match Room::open(conversation, title).await {
             Ok((room, messages)) => self.enter(id, room, &messages).await,
+            Err(error) if error.code() == Some(Code::NOT_FOUND) && id.parse::<usize>().is_ok() => {
+                self.screen.show(&format!("! there is no {id}: the list has {}", self.list.len()));
+            }
             Err(error) => self.screen.show(&format!("! {} cannot be opened: {error}", line::plain(&id))),
         }
     }
 
     async fn enter(&mut self, id: String, mut room: Room, messages: &[Message]) {
         let members = room.members().await.unwrap_or_default();
-        self.names.extend(members.iter().map(|member| (member.user.clone(), member.name.clone())));
+        self.learn(&members);
         self.unread.remove(&id);
         room.title = self.list.title(&self.client, &id, &self.names);
         self.screen.show(&format!("── {} ──", room.title));
@@ -212,6 +225,11 @@ impl Talk {
         self.room = Some(room);
         // Presence is a nicety: a conversation that cannot be watched yet is talked in all the same.
         _ = self.client.watch([id]).await;
+    }
+
+    fn learn(&mut self, members: &[Member]) {
+        self.names.extend(members.iter().map(|member| (member.user.clone(), member.name.clone())));
+        self.present.extend(members.iter().map(|member| (member.user.clone(), member.online)));
     }
 
     async fn show_list(&mut self) {
@@ -258,112 +276,6 @@ impl Talk {
     }
 }
 
-/// What the server brings.
-impl Talk {
-    fn on_message(&mut self, message: &Message) {
-        let line = line::message(message, self.client.user(), &self.names);
-        line.iter().for_each(|line| self.screen.show(line));
-    }
-
-    fn on_room_end(&mut self, error: Option<RequestError>) {
-        let title = self.room.take().map(|room| room.title).unwrap_or_default();
-        let reason = error.map(|error| format!(": {error}")).unwrap_or_default();
-        self.screen.show(&format!("! {title} is closed{reason}"));
-    }
-
-    fn on_sent(&mut self, text: &str, result: Result<Ack, SendError>) {
-        if let Err(error) = result {
-            self.screen.show(&format!("! not sent: {} — {error}", line::plain(text)));
-        }
-    }
-
-    fn on_event(&mut self, event: Event) {
-        match event {
-            Event::Connected { .. } if !self.online => {
-                self.online = true;
-                self.screen.show("· connected again");
-            }
-            Event::Disconnected { reason, retry_in, .. } => self.on_disconnected(&reason, retry_in),
-            Event::Superseded => self.screen.show("! this device signed in elsewhere"),
-            Event::Presence { user, online, .. } if user != self.client.user() => {
-                let state = if online { "is online" } else { "went away" };
-                self.screen.show(&format!("· {} {state}", line::name(&user, &self.names)));
-            }
-            Event::Signal { conversation, user, kind, .. }
-                if kind == TYPING && self.is_open(&conversation) =>
-            {
-                self.screen.show(&format!("· {} is typing …", line::name(&user, &self.names)));
-            }
-            Event::Activity { conversation, message, .. } => {
-                self.on_activity(conversation, message.as_deref())
-            }
-            _ => {}
-        }
-    }
-
-    fn on_disconnected(&mut self, reason: &str, retry_in: Option<Duration>) {
-        let first = std::mem::take(&mut self.online);
-        let reason = line::plain(reason);
-        match retry_in {
-            // Quick retries are not worth a line each.
-            Some(wait) if !first && wait < LONG_WAIT => {}
-            Some(wait) => {
-                let wait = wait.as_secs_f32();
-                self.screen.show(&format!("· connection lost: {reason}; trying again in {wait:.1} s"));
-            }
-            None => {
-                self.screen.show(&format!("! connection ended: {reason}"));
-                self.done = true;
-            }
-        }
-    }
-
-    fn on_activity(&mut self, conversation: String, message: Option<&Message>) {
-        let own = message.is_some_and(|message| message.sender == self.client.user());
-        let shown = message.is_some_and(|message| {
-            !message.hidden && message.members_changed.is_none() && message.change().is_none()
-        });
-        if own || !shown {
-            return;
-        }
-        let unread = self.unread.entry(conversation.clone()).or_default();
-        *unread += 1;
-        let unread = *unread;
-        self.announce(&conversation, unread);
-    }
-
-    /// What was said elsewhere while there was no connection.
-    async fn catch_up(&mut self) {
-        let changed = match self.list.changed(&self.client).await {
-            Ok(changed) => changed,
-            Err(error) => return self.screen.show(&format!("! your conversations: {error}")),
-        };
-        for row in changed {
-            if row.active && row.unread > 0 && !self.is_open(&row.conversation) {
-                self.announce(&row.conversation, row.unread);
-                self.unread.insert(row.conversation, row.unread);
-            }
-        }
-    }
-
-    fn announce(&mut self, conversation: &str, unread: u64) {
-        let title = self.list.title(&self.client, conversation, &self.names);
-        let open = match (
-            self.list.number(conversation),
-            protocol::names::direct_peer(conversation, self.client.user()),
-        ) {
-            (Some(number), _) => format!("/open {number}"),
-            (None, Some(peer)) => format!("/to {}", line::plain(peer)),
-            (None, None) => format!("/open {}", line::plain(conversation)),
-        };
-        self.screen.show(&format!("· {unread} new in {title} ({open})"));
-    }
-
-    fn is_open(&self, conversation: &str) -> bool {
-        self.room.as_ref().is_some_and(|room| room.conversation.id() == conversation)
-    }
-}
-
 async fn next(room: &mut Option<Room>) -> Result<Message, Option<RequestError>> {
     match room {
         Some(room) => room.next().await,
@@ -371,10 +283,10 @@ async fn next(room: &mut Option<Room>) -> Result<Message, Option<RequestError>> 
     }
 }
 
-fn prompt_of(client: &Client, room: Option<&Room>) -> String {
+fn prompt_of(client: &Client, room: Option<&Room>) -> Prompt {
     let user = line::plain(client.user());
     match room {
-        Some(room) => format!("{user} → {}> ", room.title),
-        None => format!("{user}> "),
+        Some(room) => Prompt { text: format!("{user} → {}> ", room.title), talks: true },
+        None => Prompt { text: format!("{user}> "), talks: false },
     }
 }
