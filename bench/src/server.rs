@@ -142,6 +142,8 @@ listen = "{tcp}"
 listen = ""
 [http]
 listen = "{http}"
+[store]
+memtable_bytes = 1048576
 [auth]
 issuer = "{issuer}"
 audience = "{audience}"

@@ -4,13 +4,11 @@
 
 use std::time::Duration;
 
-/// Tokens that come back with time. Fractions are kept in nanoseconds of waiting, so nothing is lost to rounding.
+/// Tokens that come back with time; what is there is kept as the time at which it would be all.
 #[derive(Clone, Copy, Debug)]
 pub struct Bucket {
-    /// What one token costs, in nanoseconds.
-    price: u64,
-    /// Most nanoseconds of unused time that count.
-    burst: u64,
+    per_second: u32,
+    burst: u32,
     /// When the bucket would be full, in nanoseconds.
     full_at: u64,
 }
@@ -18,15 +16,15 @@ pub struct Bucket {
 impl Bucket {
     /// A full bucket of `burst` tokens that regains `per_second`; both at least 1.
     pub fn new(per_second: u32, burst: u32) -> Self {
-        let price = 1_000_000_000 / u64::from(per_second.max(1));
-        Self { price, burst: price * u64::from(burst.max(1)), full_at: 0 }
+        Self { per_second: per_second.max(1), burst: burst.max(1), full_at: 0 }
     }
 
     /// Takes a token at `now` (on any clock that does not step back), or says how long to wait for one.
     pub fn take(&mut self, now: Duration) -> Result<(), Duration> {
         let now = u64::try_from(now.as_nanos()).unwrap_or(u64::MAX);
-        let full_at = self.full_at.max(now).saturating_add(self.price);
-        match full_at.saturating_sub(now).checked_sub(self.burst) {
+        let price = 1_000_000_000 / u64::from(self.per_second);
+        let full_at = self.full_at.max(now).saturating_add(price);
+        match full_at.saturating_sub(now).checked_sub(price * u64::from(self.burst)) {
             None | Some(0) => {
                 self.full_at = full_at;
                 Ok(())

@@ -29,13 +29,17 @@ pub struct Outbox {
     queue: VecDeque<Waiting>,
     /// Wire bytes in `queue`.
     bytes: usize,
-    limit: usize,
-    /// Conversations by name, in UTF-8.
-    heads: Vec<(Bytes, u64)>,
+    limit: u32,
     light: u32,
-    heavy: Vec<u64>,
+    // Boxed: hardly any device has them at a given time, and every device has an outbox.
+    /// Conversations by name, in UTF-8.
+    heads: Option<Box<Heads>>,
+    /// Ids of requests whose answers may be large.
+    heavy: Option<Box<Vec<u64>>>,
     closing: Option<Code>,
 }
+
+type Heads = Vec<(Bytes, u64)>;
 
 struct Waiting {
     /// 0 for what is not acknowledged by the device.
@@ -56,19 +60,19 @@ impl Outbox {
         Self {
             queue: VecDeque::new(),
             bytes: 0,
-            limit,
-            heads: Vec::new(),
+            limit: u32::try_from(limit).unwrap_or(u32::MAX),
             light: 0,
-            heavy: Vec::new(),
+            heads: None,
+            heavy: None,
             closing: None,
         }
     }
 
     /// Whether a push of this size may be queued, and not only hinted at.
     pub fn takes(&self, frame: &Bytes, conversation: &[u8]) -> bool {
-        let behind = self.heads.iter().any(|(name, _)| name == conversation);
+        let behind = self.heads.iter().flat_map(|heads| heads.iter()).any(|(name, _)| name == conversation);
         let wire = FRAME_HEADER_BYTES + splice::MAX_SESSION_SEQ_BYTES + frame.len();
-        !behind && self.bytes + wire <= self.limit
+        !behind && self.bytes + wire <= self.limit as usize
     }
 
     /// Queues a push: numbered, or with session seq 0 for what is not stored.
@@ -78,10 +82,11 @@ impl Outbox {
 
     /// Has the device told that `conversation` reaches `seq`.
     pub fn raise_head(&mut self, conversation: &Bytes, seq: u64) {
-        if let Some((_, tip)) = self.heads.iter_mut().find(|(name, _)| name == conversation) {
+        let heads = self.heads.get_or_insert_default();
+        if let Some((_, tip)) = heads.iter_mut().find(|(name, _)| name == conversation) {
             *tip = seq.max(*tip);
-        } else if self.heads.len() < MAX_HEADS {
-            self.heads.push((conversation.clone(), seq));
+        } else if heads.len() < MAX_HEADS {
+            heads.push((conversation.clone(), seq));
         } else {
             self.close(Code::SLOW_CONSUMER);
         }
@@ -91,8 +96,8 @@ impl Outbox {
     /// earlier connection.
     pub fn answer(&mut self, frame: Bytes) {
         let re = splice::peek_re(&frame);
-        match self.heavy.iter().position(|&id| id == re) {
-            Some(at) => drop(self.heavy.swap_remove(at)),
+        match self.heavy.as_ref().and_then(|heavy| heavy.iter().position(|&id| id == re)) {
+            Some(at) => self.end_heavy(at),
             None if self.light == 0 => return,
             None => self.light -= 1,
         }
@@ -107,7 +112,7 @@ impl Outbox {
     /// Counts a request that is now under way.
     pub fn begin(&mut self, id: u64, heavy: bool) {
         if heavy {
-            self.heavy.push(id);
+            self.heavy.get_or_insert_default().push(id);
         } else {
             self.light += 1;
         }
@@ -116,8 +121,8 @@ impl Outbox {
     /// Whether another request may be read: few enough are unanswered, and the device reads what it is sent.
     pub fn accepts_requests(&self) -> bool {
         self.light < MAX_REQUESTS_IN_FLIGHT
-            && self.heavy.len() < MAX_HEAVY_IN_FLIGHT
-            && self.bytes <= self.limit
+            && self.heavy.as_ref().map_or(0, |heavy| heavy.len()) < MAX_HEAVY_IN_FLIGHT
+            && self.bytes <= self.limit as usize
             && self.closing.is_none()
     }
 
@@ -133,7 +138,7 @@ impl Outbox {
 
     /// The connection is gone: forgets what was queued for it and what it asked. Hints stay; they are the device's.
     pub fn disconnected(&mut self) {
-        *self = Self { heads: std::mem::take(&mut self.heads), ..Self::new(self.limit) };
+        *self = Self { heads: self.heads.take(), ..Self::new(self.limit as usize) };
     }
 
     /// Bytes that wait to be written.
@@ -144,12 +149,14 @@ impl Outbox {
     /// Most bytes that may wait: pushes up to the limit, and one answer to each request that may be under way.
     pub fn bound(&self) -> usize {
         const FRAME: usize = MAX_FRAME_BYTES + FRAME_HEADER_BYTES;
-        self.limit + (MAX_HEAVY_IN_FLIGHT + 1) * FRAME + MAX_REQUESTS_IN_FLIGHT as usize * LIGHT_BYTES
+        self.limit as usize
+            + (MAX_HEAVY_IN_FLIGHT + 1) * FRAME
+            + MAX_REQUESTS_IN_FLIGHT as usize * LIGHT_BYTES
     }
 
     /// Whether nothing waits to be written.
     pub fn is_empty(&self) -> bool {
-        self.queue.is_empty() && self.heads.is_empty()
+        self.queue.is_empty() && self.heads.is_none()
     }
 
     /// Moves the next frames to `out`, in wire form. Says whether it moved any.
@@ -168,6 +175,15 @@ impl Outbox {
         out.len() > before
     }
 
+    fn end_heavy(&mut self, at: usize) {
+        if let Some(heavy) = &mut self.heavy {
+            heavy.swap_remove(at);
+            if heavy.is_empty() {
+                self.heavy = None;
+            }
+        }
+    }
+
     fn enqueue(&mut self, session_seq: u64, frame: Bytes) {
         let waiting = Waiting { session_seq, frame };
         self.bytes += waiting.wire_bytes();
@@ -176,7 +192,8 @@ impl Outbox {
 
     // Hints go out once everything queued before them has: the device then has room for what it pulls.
     fn put_heads(&mut self, out: &mut BytesMut) {
-        for (conversation, tip) in std::mem::take(&mut self.heads) {
+        let Some(heads) = self.heads.take() else { return };
+        for (conversation, tip) in *heads {
             let conversation = String::from_utf8_lossy(&conversation).into_owned();
             let head = v1::Head { conversation, tip };
             let body = v1::server_frame::Body::Head(head);

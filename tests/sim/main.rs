@@ -12,7 +12,7 @@
 //! | `net` | connections: delays, stalls, cuts |
 //! | `store`, `data`, `jobs` | the store: when things happen, what is stored, the traits |
 //! | `device`, `app` | a device's driver; the application on it, which writes the history |
-//! | `acts` | what users do and what goes wrong |
+//! | `acts`, `lives` | what users do and what goes wrong; what starts, ends and comes back |
 //! | `finish` | what is looked at while and after a world runs |
 //! | `mutant` | bugs planted in this glue, each of which must be caught |
 //! | `run` | seeds on threads |
@@ -29,6 +29,7 @@ mod gateway;
 mod hub;
 mod jobs;
 mod links;
+mod lives;
 mod mutant;
 mod net;
 mod rng;
@@ -37,6 +38,7 @@ mod say;
 mod socket;
 mod store;
 #[path = "../support"]
+#[allow(dead_code, reason = "shared with tests that use the rest")]
 mod support {
     pub mod checker;
     pub mod history;

@@ -2,10 +2,9 @@
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicI64, Ordering};
+use std::sync::atomic::AtomicI64;
 use std::time::Instant;
 
-use client::MessageId;
 use client::inboxes::StreamId;
 
 use crate::data::Data;
@@ -18,7 +17,7 @@ use crate::rng::Rng;
 use crate::run::Rules;
 use crate::socket::End;
 use crate::store::Store;
-use crate::support::history::{Event, History, Outcome};
+use crate::support::history::{Event, History};
 use crate::trace::Trace;
 
 /// How often routes and outboxes are looked at, milliseconds.
@@ -286,102 +285,6 @@ impl World {
     pub fn gateway_up(&self) -> Option<usize> {
         let left_behind = |at: usize| self.zombies && self.gateways[at].frozen;
         (0..self.gateways.len()).rev().find(|&at| self.gateways[at].is_up() && !left_behind(at))
-    }
-
-    /// Starts a gateway, unless one is up or on its way.
-    pub fn boot(&mut self) {
-        if self.gateway_up().is_none() && !self.booting {
-            self.booting = true;
-            let id = self.gateways.len();
-            self.note_world(format!("gateway {id} starts"));
-            self.gateways.push(Gateway::start(id, self.now, &self.setup));
-        }
-    }
-
-    pub fn kill_gateway(&mut self, gateway: usize, silently: bool) {
-        if self.gateways[gateway].is_dead() {
-            return;
-        }
-        self.note_world(format!(
-            "gateway {gateway} is killed{}",
-            if silently { " without a word" } else { "" }
-        ));
-        self.gateways[gateway].kill();
-        self.store_loses(gateway);
-        self.gateway_gone(gateway, silently);
-    }
-
-    /// A frozen gateway goes on, knows nothing of its successor, and is ended a little later.
-    fn thaw(&mut self, gateway: usize) {
-        if std::mem::take(&mut self.gateways[gateway].frozen) {
-            self.note_world(format!("gateway {gateway} goes on"));
-            if self.gateway_up() != Some(gateway) {
-                let at = self.now + self.rng.range(500, 5_000);
-                self.at(at, Ev::EndZombie(gateway));
-            }
-        }
-    }
-
-    pub fn step_clock(&mut self, by_ms: i64) {
-        self.note_world(format!("the gateway's clock steps by {by_ms} ms"));
-        self.setup.clock_off.fetch_add(by_ms, Ordering::Relaxed);
-    }
-
-    /// The application on a device is gone; returns the life that may be started again.
-    pub fn kill_app(&mut self, d: usize) -> u64 {
-        let now = self.instant();
-        let seed = self.rng.next();
-        let keeps_seen = self.rng.chance(700);
-        let device = &mut self.devices[d];
-        device.restart(now, seed);
-        device.dead = true;
-        device.app.streams.clear();
-        device.app.tickets.clear();
-        if !keeps_seen {
-            device.app.seen.clear();
-        }
-        for unsettled in &device.app.unsettled {
-            self.history.ended(unsettled.op, Outcome::Unknown);
-        }
-        self.devices[d].life
-    }
-
-    /// The application starts again; mostly it still knows what it had not sent for sure.
-    fn restart(&mut self, d: usize) {
-        self.note(d, "starts again".into());
-        self.devices[d].dead = false;
-        let unsettled = std::mem::take(&mut self.devices[d].app.unsettled);
-        let keeps = self.rng.chance(700);
-        for of in unsettled.into_iter().filter(|_| keeps) {
-            let (conversation, id): (String, MessageId) = (of.conversation, of.id);
-            self.send(d, &conversation, of.send, id);
-        }
-        self.dial(d);
-    }
-
-    /// Faults end, and who is away comes back.
-    fn heal(&mut self) {
-        self.note_world("everything heals".into());
-        (self.store.slow_until, self.store.failing_until, self.store.unknown_permille) = (0, 0, 0);
-        self.setup.clock_off.store(0, Ordering::Relaxed);
-        let up = self.gateway_up();
-        for gateway in 0..self.gateways.len() {
-            if Some(gateway) != up && self.gateways[gateway].is_up() {
-                self.kill_gateway(gateway, false);
-            }
-        }
-        self.gateways.iter_mut().for_each(|gateway| gateway.frozen = false);
-        self.boot();
-        // A device that last heard the time from a clock that was off may find its token run out.
-        self.devices.iter_mut().for_each(|device| device.token_s = 3 * 3600);
-        (0..self.conns.len()).for_each(|conn| self.heal_conn(conn));
-        for d in 0..self.devices.len() {
-            if self.devices[d].dead {
-                let at = self.now + self.rng.range(100, 5_000);
-                let life = self.devices[d].life;
-                self.at(at, Ev::Restart(d, life));
-            }
-        }
     }
 
     /// Records who is reachable: online, with nothing between it and the gateway that could excuse a delay.

@@ -7,7 +7,8 @@ export const SCHEMA = parse({
     'ack 1 u64, id 2 u64, |send 3 Send, |ping 4 Empty, |sync 5 Sync, |mark 6 Mark, ' +
     '|list_conversations 7 ListConversations, |create_conversation 8 CreateConversation, ' +
     '|change_members 9 ChangeMembers, |list_members 10 ListMembers, |watch 11 Watch, |signal 12 Signal, ' +
-    '|refresh_auth 13 RefreshAuth, |bye 14 Empty, |hello 15 Hello',
+    '|refresh_auth 13 RefreshAuth, |bye 14 Empty, |hello 15 Hello, |set_presence 16 SetPresence, ' +
+    '|ask_timeline 17 AskTimeline',
   Hello:
     'version_min 1 u32, version_max 2 u32, features 3 u64, client 4 ClientInfo, token 5 string, ' +
     'installation 6 string, device_type 7 u32, resume 8 Resume, receive_window 9 u32',
@@ -27,6 +28,8 @@ export const SCHEMA = parse({
   ListMembers: 'conversation 1 string, after 2 string, limit 3 u32',
   Mark: 'conversation 1 string, read 2 u64, delivered 3 u64',
   Watch: 'conversations 1 string*',
+  SetPresence: 'away 1 bool',
+  AskTimeline: 'conversation 1 string, seq 2 u64, after 3 string',
   Signal: 'conversation 1 string, type 2 string, data 3 bytes',
   RefreshAuth: 'token 1 string',
   Empty: '',
@@ -35,7 +38,8 @@ export const SCHEMA = parse({
     'session_seq 1 u64, re 2 u64, |message 3 Message, |send_ack 4 SendAck, |pong 5 Empty, |head 6 Head, ' +
     '|sync_result 7 SyncResult, |cursor 8 Cursor, |conversations 9 ConversationPage, |members 10 MemberPage, ' +
     '|presence 11 Presence, |signal 12 SignalPush, |auth_refreshed 13 AuthRefreshed, |welcome 14 Welcome, ' +
-    '|error 15 Error, |go_away 16 GoAway, |caught_up 17 Empty, |tune 18 Tune, |watching 19 Watching',
+    '|error 15 Error, |go_away 16 GoAway, |caught_up 17 Empty, |tune 18 Tune, |watching 19 Watching, ' +
+    '|timeline 20 Timeline',
   Welcome:
     'version 1 u32, features 2 u64, outcome 3 enum, session_id 4 bytes, device_id 5 fixed64, ' +
     'resume_token 6 bytes, resume_ttl_ms 7 u32, heartbeat_ms 8 u32, limits 9 Limits, server_time_ms 10 i64, ' +
@@ -60,7 +64,12 @@ export const SCHEMA = parse({
   MemberPage: 'members 1 Member*, next_after 2 string',
   Member: 'user 1 string, role 2 enum, name 3 string, read 4 u64, delivered 5 u64, online 6 bool',
   Watching: 'presences 1 Presence*',
-  Presence: 'user 1 string, online 2 bool, since_ms 3 i64',
+  Presence: 'user 1 string, online 2 bool, since_ms 3 i64, state 4 enum',
+  Timeline:
+    'conversation 1 string, seq 2 u64, sender 3 string, received_ms 4 i64, committed_ms 5 i64, sampled 6 bool, ' +
+    'pushed 7 u32, pushes 8 TimelinePush*, members 9 TimelineMember*, next_after 10 string',
+  TimelinePush: 'user 1 string, device_id 2 fixed64, at_ms 3 i64',
+  TimelineMember: 'user 1 string, delivered 2 bool, read 3 bool, delivered_ms 4 i64, read_ms 5 i64',
   SignalPush: 'conversation 1 string, user 2 string, type 3 string, data 4 bytes',
   AuthRefreshed: 'expires_ms 1 i64',
   Error: 'code 1 u32, message 2 string, retryable 3 bool, retry_after_ms 4 u32',
