@@ -56,7 +56,7 @@ impl Chat {
     pub async fn run(self) -> anyhow::Result<()> {
         ensure!(self.bytes >= 8, "a message holds the time it was sent: --bytes is at least 8");
         let chat = Arc::new(self);
-        let server = Server::start(&chat.server, "").await?;
+        let server = Server::start(&chat.server).await?;
         let mut pairs = Vec::new();
         for n in 0..chat.pairs {
             let sender = Device::log_in(&server, chat.transport, &format!("s{n}")).await?;

@@ -18,9 +18,6 @@ const LOGINS: usize = 64;
 /// Time for the gateway to come to rest before its memory is read.
 const REST: Duration = Duration::from_secs(3);
 
-/// The store's write buffer at its smallest: what it gathers belongs to no connection.
-const SMALL_STORE: &str = "[store]\nmemtable_bytes = 1048576";
-
 #[derive(Args)]
 pub struct Idle {
     /// How many connections, beside a warm-up of 500
@@ -37,7 +34,7 @@ impl Idle {
         let all = 0..WARM_UP + self.connections;
         // The first login of a device is stored. What the store keeps in memory for that is not the connection's:
         // every device logs in once, and a fresh process is measured.
-        let mut server = Server::start(&self.server, SMALL_STORE).await?;
+        let mut server = Server::start(&self.server).await?;
         drop(open(&server, self.transport, all).await?);
         server.restart().await?;
         let base = process::anonymous_bytes(server.pid())?;

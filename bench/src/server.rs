@@ -45,15 +45,15 @@ pub struct Server {
 }
 
 impl Server {
-    /// Starts a gateway and waits until it is ready. `extra` is added to its configuration.
-    pub async fn start(args: &ServerArgs, extra: &str) -> anyhow::Result<Server> {
+    /// Starts a gateway and waits until it is ready.
+    pub async fn start(args: &ServerArgs) -> anyhow::Result<Server> {
         let data = match &args.data {
             Some(parent) => TempDir::new_in(parent),
             None => TempDir::new(),
         }
         .context("no directory for the store")?;
         let (tcp, http) = (free_port()?, free_port()?);
-        std::fs::write(data.path().join(CONFIG), configuration(&data, tcp, http, extra))?;
+        std::fs::write(data.path().join(CONFIG), configuration(&data, tcp, http))?;
         let binary = binary(args)?;
         let child = spawn(&binary, args.cpu, data.path())?;
         let mut server = Server { child, tcp, http, data, binary, cpu: args.cpu };
@@ -131,7 +131,7 @@ fn free_port() -> anyhow::Result<SocketAddr> {
     Ok(TcpListener::bind((Ipv4Addr::LOCALHOST, 0))?.local_addr()?)
 }
 
-fn configuration(data: &TempDir, tcp: SocketAddr, http: SocketAddr, extra: &str) -> String {
+fn configuration(data: &TempDir, tcp: SocketAddr, http: SocketAddr) -> String {
     format!(
         r#"
 [node]
@@ -142,7 +142,6 @@ listen = "{tcp}"
 listen = ""
 [http]
 listen = "{http}"
-{extra}
 [auth]
 issuer = "{issuer}"
 audience = "{audience}"

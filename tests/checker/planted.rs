@@ -22,7 +22,7 @@ fn the_read(h: &mut History) -> &mut ReadResult {
 }
 
 /// Which invariants the checkers say are broken.
-fn broken(h: &History) -> Vec<u8> {
+pub fn broken(h: &History) -> Vec<u8> {
     ALL.iter().filter(|(_, checker)| !checker(h).is_empty()).map(|(number, _)| *number).collect()
 }
 

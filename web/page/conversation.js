@@ -38,7 +38,7 @@ export function newConversation(id, me) {
 
 /** tip - max(read, own last send) without what is not shown, as the server counts. */
 export function unread(conversation) {
-  const { log, seen, silent } = conversation;
+  const { log, seen, silent = new Set() } = conversation;
   for (const seq of silent) if (seq <= seen) silent.delete(seq);
   const count = log.tip - seen - BigInt(silent.size);
   return count > 0n ? Number(count) : 0;

@@ -25,7 +25,7 @@ export const TOKEN_INVALID = 201;
 export const TOKEN_EXPIRED = 202;
 export const SUPERSEDED = 204;
 /** Codes after which to connect again although their class says no. */
-const RESUME_ANYWAY = new Set([105, 109, 110]);
+const RESUME_ANYWAY = new Set([105, 109, 110, 113]);
 
 /** A request that was not served. `retryable` also covers a connection lost before the answer. */
 export class RequestError extends Error {

@@ -173,9 +173,9 @@ test('broken bytes end the connection', async () => {
 
 test('verdicts of codes that come without a GoAway', () => {
   const [resume, fresh, never] = [0, 1, 2];
-  for (const code of [0, 105, 109, 110, 400, 402, 500, 504]) assert.equal(verdictOf(code), resume, code);
+  for (const code of [0, 105, 109, 110, 113, 400, 402, 500, 504]) assert.equal(verdictOf(code), resume, code);
   for (const code of [300, 301, 505]) assert.equal(verdictOf(code), fresh, code);
-  for (const code of [100, 104, 107, 112, 200, 201, 202, 204]) assert.equal(verdictOf(code), never, code);
+  for (const code of [100, 104, 107, 112, 200, 201, 202, 204, 205]) assert.equal(verdictOf(code), never, code);
 });
 
 test('the backoff is jittered, grows and is bounded', () => {
@@ -193,11 +193,14 @@ test('direct conversations are named as the server names them', () => {
   assert.equal(directId('\u{1F426}', '\uFFFD'), 'd:\uFFFD~\u{1F426}');
 });
 
-test('edits and recalls count only from the sender', () => {
+test('edits and recalls count as the server let them through', () => {
   const message = (seq, sender, kind, of) => ({ seq, sender, content: { seq }, relation: kind && { kind, seq: of } });
-  const log = [message(1n, 'a'), message(2n, 'a'), message(3n, 'b', 3, 1n), message(4n, 'a', 3, 2n), message(5n, 'a', 2, 1n)];
-  const shown = visible(log);
-  assert.deepEqual(shown.map((m) => [m.seq, Boolean(m.recalled), m.content.seq]), [[1n, false, 5n], [2n, true, 2n]]);
+  const [edit, recall] = [2, 3];
+  const log = [message(1n, 'a'), message(2n, 'a'), message(3n, 'a')];
+  // An agent recalls what another wrote; the author edits twice.
+  log.push(message(4n, 'agent', recall, 1n), message(5n, 'a', edit, 2n), message(6n, 'a', edit, 2n));
+  const shown = visible(log).map((m) => [m.seq, Boolean(m.recalled), m.content?.seq, m.edited]);
+  assert.deepEqual(shown, [[1n, true, undefined, undefined], [2n, false, 6n, 6n], [3n, false, 3n, undefined]]);
 });
 
 test('unread never falls below zero', () => {
