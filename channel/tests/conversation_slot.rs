@@ -10,6 +10,7 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use futures::future::BoxFuture;
 use idgen::{DeviceId, WorkerNumber};
 use parking_lot::Mutex;
+use prost::Message as _;
 use protocol::code::Code;
 use protocol::node::v1::{Push, to_connector};
 use protocol::v1::{self, Send, client_frame::Body as Ask, server_frame::Body};
@@ -347,6 +348,24 @@ async fn a_push_goes_once_to_each_connector_and_not_to_its_sender() {
     assert_eq!(devices(&there), [(carol.id, carol.epoch)].into());
     assert!(connector.arrived().is_empty() && other.arrived().is_empty());
     assert_ne!(stranger.id, carol.id);
+}
+
+/// What is stored though its sender was told that nobody knows: the sender never asks again, and the other side learns
+/// of it all the same.
+#[tokio::test]
+async fn what_was_stored_and_given_up_is_told_as_a_head() {
+    let mut scene = Scene::new().await;
+    let bob = scene.connector.login("bob", "phone").await;
+    assert_eq!(scene.ask(say("bob", 1)).await, ack(2));
+    scene.connector.arrived();
+    scene.fail(&[Fault::StoredButUnknown, Fault::Open]);
+    assert_eq!(scene.ask(say("bob", 2)).await, Told::No(Code::OUTCOME_UNKNOWN));
+    let head = push(scene.connector.next().await);
+    let frame = v1::ServerFrame::decode(head.frame.clone()).unwrap();
+    let conversation = protocol::names::direct("alice", "bob");
+    assert_eq!(frame.body, Some(Body::Head(v1::Head { conversation, tip: 3 })));
+    assert!(head.targets.iter().any(|target| target.device_id == bob.id) && head.seq == 3);
+    assert_eq!(scene.ask(say("bob", 3)).await, ack(4), "nobody was fenced off");
 }
 
 fn push(body: to_connector::Body) -> Push {

@@ -8,8 +8,11 @@ use crate::device::Link;
 use crate::net::Cut;
 use crate::world::{Ev, World};
 
+type Deed = fn(&mut World, usize);
+type Fault = fn(&mut World);
+
 /// Weights of what users do.
-const DEEDS: [(u64, fn(&mut World, usize)); 9] = [
+const DEEDS: [(u64, Deed); 9] = [
     (40, World::sends_some),
     (8, World::sends_direct),
     (4, World::creates),
@@ -22,7 +25,7 @@ const DEEDS: [(u64, fn(&mut World, usize)); 9] = [
 ];
 
 /// Weights of what goes wrong.
-const FAULTS: [(u64, fn(&mut World)); 12] = [
+const FAULTS: [(u64, Fault); 12] = [
     (10, World::cuts),
     (4, World::half_opens),
     (8, World::stalls),

@@ -12,7 +12,7 @@ use protocol::code::Code;
 use protocol::node::v1::attached::Outcome;
 use protocol::node::v1::to_channel::Body as Up;
 use protocol::node::v1::to_connector::Body as Down;
-use protocol::node::v1::{Push, Target, ToChannel, ToConnector};
+use protocol::node::v1::{Kick, Push, Target, ToChannel, ToConnector};
 use protocol::v1::client_frame::Body as Asked;
 use protocol::v1::{Message, ServerFrame, server_frame};
 
@@ -97,11 +97,7 @@ impl ConnectorLink for DownTap {
             Some(Down::Push(push)) if self.tap.mutant == Some(Mutant::LeaverPushed) => {
                 self.push_to_leavers(push);
             }
-            Some(Down::Kick(kick)) if self.tap.mutant == Some(Mutant::KickLost) => {
-                if kick.code == Code::SUPERSEDED.number() {
-                    return;
-                }
-            }
+            Some(Down::Kick(kick)) if self.is_kept(kick) => return,
             Some(Down::Reply(reply)) if self.tap.mutant == Some(Mutant::SyncClipped) => {
                 reply.frame = clipped(&reply.frame);
             }
@@ -120,6 +116,10 @@ impl DownTap {
             state.devices.insert(device, (epoch, self.node(), tenant, user));
             self.tap.hub.put(Out::Admitted { conn, device, epoch });
         }
+    }
+
+    fn is_kept(&self, kick: &Kick) -> bool {
+        self.tap.mutant == Some(Mutant::KickLost) && kick.code == Code::SUPERSEDED.number()
     }
 
     fn is_lost(&self, push: &Push) -> bool {

@@ -169,8 +169,8 @@ fn is_deterministic(options: &Options) -> bool {
         let (one, other) = (run::run(seed, options.rules, true), run::run(seed, options.rules, true));
         if one.hash != other.hash {
             println!("seed {seed} is not the same twice");
-            let pairs = one.trace.iter().flatten().zip(other.trace.iter().flatten());
-            if let Some((one, other)) = pairs.filter(|(one, other)| one != other).next() {
+            let mut pairs = one.trace.iter().flatten().zip(other.trace.iter().flatten());
+            if let Some((one, other)) = pairs.find(|(one, other)| one != other) {
                 println!("  {one}\n  {other}");
             }
             return false;

@@ -275,3 +275,29 @@ fn a_request_without_an_id_gets_no_answer() {
     bench.settle();
     assert_eq!((bench.told().len(), bench.pushed().len()), (0, 1));
 }
+
+/// The device asked another owner, which stored its send; this one is behind and does not know yet.
+#[test]
+fn a_retry_that_a_later_owner_has_stored_is_acknowledged() {
+    let mut bench = room();
+    bench.ask("a", 1, 7, Body::Send(send(1)));
+    bench.load(1);
+    let mut append = bench.append.take().unwrap();
+    bench.restart();
+    append.epoch += 1;
+    bench.log.apply(&append);
+    bench.ask("a", 1, 8, Body::Send(send(1)));
+    bench.load(1);
+    assert_eq!(bench.told(), [(8, Told::Ack(2))]);
+    assert!(bench.append.is_none());
+}
+
+/// The answer goes to the session that asked; a later one of the same device has to be told like any other.
+#[test]
+fn a_device_that_has_logged_in_again_gets_the_push_of_what_it_sent_before() {
+    let mut bench = room();
+    bench.ask_over(5, "a", 1, 7, Body::Send(send(1)));
+    bench.settle();
+    let except = &bench.pushes[0].except;
+    assert_eq!(*except, whimbrel_channel::conversation::action::Except::Session { device: 1, epoch: 5 });
+}
