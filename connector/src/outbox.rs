@@ -35,6 +35,7 @@ pub struct Outbox {
     /// Conversations by name, in UTF-8.
     heads: Option<Box<Heads>>,
     /// Ids of requests whose answers may be large.
+    #[expect(clippy::box_collection, reason = "one word where there are none")]
     heavy: Option<Box<Vec<u64>>>,
     closing: Option<Code>,
 }
