@@ -288,7 +288,7 @@ fn a_retry_that_a_later_owner_has_stored_is_acknowledged() {
     bench.log.apply(&append);
     bench.ask("a", 1, 8, Body::Send(send(1)));
     bench.load(1);
-    assert_eq!(bench.told(), [(8, Told::Ack(2))]);
+    assert_eq!(bench.told(), [(8, Told::Again(2))]);
     assert!(bench.append.is_none());
 }
 
