@@ -165,8 +165,8 @@ section! {
         ack_resends: u32 = 3, in 0..=20;
         /// How long the session of a device that lost its connection waits for it to come back, in milliseconds.
         resume_ttl_ms: u32 = 120_000, in 1_000..=3_600_000;
-        /// Connections accepted per second on each TCP port, and at once after a pause. Others wait in the system's
-        /// queue.
+        /// Connections accepted per second on each TCP port, and at once after a pause.
+        /// Others wait in the system's queue.
         accepts_per_second: u32 = 10_000, in 1..=1_000_000;
         /// Connections at once, over all transports.
         max_connections: usize = 100_000, in 1..=10_000_000;
