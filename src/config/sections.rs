@@ -178,7 +178,7 @@ section! {
     pub struct Devices {
         /// Devices that say no type.
         max_default: usize = 16, in 1..=1_000;
-        /// Browsers.
+        /// Of type web: browsers.
         max_web: usize = 16, in 1..=1_000;
         /// Phones and tablets.
         max_mobile: usize = 16, in 1..=1_000;
