@@ -7,7 +7,7 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
 use axum::Router;
-use channel::config::ChannelConfig;
+use channel::config::{ChannelConfig, CreationLimit};
 use channel::device_limit::{DeviceLimit, KickRule};
 use channel::node::{ChannelNode, StartError};
 use cluster::FixedMembership;
@@ -219,6 +219,10 @@ fn channel_config(config: &Config, node: NodeId, number: WorkerNumber) -> Channe
     ChannelConfig {
         presence_grace: Duration::from_millis(config.presence.grace_ms),
         device_limit: DeviceLimit { most, rule },
+        creation_limit: CreationLimit {
+            per_minute: config.limits.creations_per_minute,
+            at_once: config.limits.creations_at_once,
+        },
         ..ChannelConfig::new(node, number)
     }
 }
@@ -234,6 +238,7 @@ fn connector_config(config: &Config, node: NodeId) -> ConnectorConfig {
         resume_ttl: Duration::from_millis(limits.resume_ttl_ms.into()),
         accepts_per_second: limits.accepts_per_second,
         max_connections: limits.max_connections,
+        max_http_connections: limits.max_http_connections,
         max_sockets: descriptors::for_connections(),
         ..ConnectorConfig::new(node)
     }

@@ -53,6 +53,8 @@ impl Status for Nodes {
             ("appends", "Appends applied.", stats.appends),
             ("entries", "Entries stored.", stats.entries),
             ("fsyncs", "Waits for the disk.", stats.fsyncs),
+            ("point_reads", "Rows looked up by their key, found or not.", stats.point_reads),
+            ("range_reads", "Ranges of rows read, however many rows each had.", stats.range_reads),
         ];
         let counters = [
             ("connector", self.connector.metrics().snapshot()),

@@ -1,20 +1,19 @@
-//! `bench idle`: what an idle connection costs the gateway.
+//! `bench idle`: what an idle connection costs the gateway, and what it costs with unacknowledged pushes.
 
 use std::time::{Duration, Instant};
 
-use anyhow::{Context as _, bail};
+use anyhow::{bail, ensure};
 use clap::Args;
-use futures::StreamExt as _;
-use indicatif::{ProgressBar, ProgressStyle};
 
+use crate::fleet;
+use crate::group::Group;
 use crate::process;
+use crate::repeat::REPEATED_AFTER;
 use crate::server::{Server, ServerArgs};
 use crate::wire::{Device, Transport};
 
 /// Connections opened and kept before measuring starts, so that what is allocated once is not counted per connection.
 const WARM_UP: usize = 500;
-/// Logins under way at once.
-const LOGINS: usize = 64;
 /// Time for the gateway to come to rest before its memory is read.
 const REST: Duration = Duration::from_secs(3);
 
@@ -25,6 +24,12 @@ pub struct Idle {
     connections: usize,
     #[arg(long, value_enum, default_value = "tcp")]
     transport: Transport,
+    /// Stored pushes that each connection gets and does not acknowledge. Its memory is measured before and after them
+    #[arg(long, default_value_t = 0)]
+    unacked: usize,
+    /// Bytes of content of each of them
+    #[arg(long, default_value_t = 256, requires = "unacked")]
+    bytes: usize,
     #[command(flatten)]
     server: ServerArgs,
 }
@@ -35,15 +40,19 @@ impl Idle {
         // The first login of a device is stored. What the store keeps in memory for that is not the connection's:
         // every device logs in once, and a fresh process is measured.
         let mut server = Server::start(&self.server).await?;
-        drop(open(&server, self.transport, all).await?);
+        drop(fleet::open(&server, self.transport, all.clone()).await?);
         server.restart().await?;
+        let group = match self.unacked {
+            0 => None,
+            _ => Some(Group::create(&server, all.len()).await?),
+        };
         let base = process::anonymous_bytes(server.pid())?;
-        let warm = open(&server, self.transport, 0..WARM_UP).await?;
+        let mut devices = fleet::open(&server, self.transport, 0..WARM_UP).await?;
         tokio::time::sleep(REST).await;
         let before = process::anonymous_bytes(server.pid())?;
         let cpu = process::processor_time(server.pid())?;
         let started = Instant::now();
-        let devices = open(&server, self.transport, WARM_UP..WARM_UP + self.connections).await?;
+        devices.extend(fleet::open(&server, self.transport, WARM_UP..all.end).await?);
         let took = started.elapsed();
         let cpu = process::processor_time(server.pid())? - cpu;
         tokio::time::sleep(REST).await;
@@ -52,7 +61,7 @@ impl Idle {
             bail!("the gateway's memory fell while connections were added");
         }
         let each = (after - before) as f64 / self.connections as f64;
-        println!("idle connections      {} over {}", devices.len(), self.transport.name());
+        println!("idle connections      {} over {}", self.connections, self.transport.name());
         println!("gateway at start      {:.1} MiB", base as f64 / 1_048_576.0);
         println!(
             "gateway before, after {:.1} MiB, {:.1} MiB",
@@ -62,33 +71,53 @@ impl Idle {
         println!("per connection        {each:.0} B ({:.2} KiB)", each / 1024.0);
         println!("logins                {:.0}/s", self.connections as f64 / took.as_secs_f64());
         println!("gateway CPU per login {:.1} µs", cpu.as_secs_f64() * 1e6 / self.connections as f64);
-        drop((warm, devices));
+        match group {
+            Some(group) => self.unacknowledged(&server, group, &mut devices, each).await,
+            None => Ok(()),
+        }
+    }
+
+    /// Pushes to everybody and measures by how much the gateway has grown since `each` was measured.
+    async fn unacknowledged(
+        &self,
+        server: &Server,
+        mut group: Group,
+        devices: &mut [Device],
+        each: f64,
+    ) -> anyhow::Result<()> {
+        // What pushing to so many needs once is allocated now.
+        group.say(self.bytes, false).await?;
+        hear(devices).await?;
+        tokio::time::sleep(REST).await;
+        let before = process::anonymous_bytes(server.pid())?;
+        let began = Instant::now();
+        for _ in 0..self.unacked {
+            group.say(self.bytes, true).await?;
+            hear(devices).await?;
+        }
+        tokio::time::sleep(REST).await;
+        let after = process::anonymous_bytes(server.pid())?;
+        ensure!(
+            began.elapsed() < REPEATED_AFTER,
+            "the gateway has begun to repeat: take fewer --connections"
+        );
+        let more = after.saturating_sub(before) as f64 / devices.len() as f64;
+        println!("unacknowledged        {} pushes of {} B to each connection", self.unacked, self.bytes);
+        println!("per connection        {:.0} B with them, {more:.0} B more", each + more);
         Ok(())
     }
 }
 
-async fn open(
-    server: &Server,
-    transport: Transport,
-    numbers: std::ops::Range<usize>,
-) -> anyhow::Result<Vec<Device>> {
-    let style = ProgressStyle::with_template("{bar:40} {pos}/{len} connections, {per_sec}")?;
-    let progress = ProgressBar::new(numbers.len() as u64).with_style(style);
-    let mut devices = Vec::with_capacity(numbers.len());
-    // Both ends need one each; the gateway keeps 256 back.
-    let enough = numbers.end + 1_000;
-    let logins = numbers.map(|n| async move { Device::log_in(server, transport, &format!("u{n}")).await });
-    let mut logins = futures::stream::iter(logins).buffer_unordered(LOGINS);
-    while let Some(device) = logins.next().await {
-        let opened = devices.len();
-        devices.push(device.with_context(|| {
-            format!(
-                "after {opened} connections; if the limit on open files is too small, raise it (ulimit -n {enough}) or \
-                 take fewer --connections"
-            )
-        })?);
-        progress.inc(1);
+/// Waits until each device has got its next message.
+async fn hear(devices: &mut [Device]) -> anyhow::Result<()> {
+    let all = async {
+        for device in devices {
+            device.reader.message().await?;
+        }
+        Ok(())
+    };
+    match tokio::time::timeout(REPEATED_AFTER, all).await {
+        Ok(heard) => heard,
+        Err(_) => bail!("not everybody got a push within {REPEATED_AFTER:?}"),
     }
-    progress.finish_and_clear();
-    Ok(devices)
 }

@@ -69,6 +69,11 @@ impl Server {
         self.wait_ready().await
     }
 
+    /// GETs a path of the HTTP port; the whole answer, head included.
+    pub async fn get(&self, path: &str) -> std::io::Result<String> {
+        get(self.http, path).await
+    }
+
     /// The process id of the gateway.
     pub fn pid(&self) -> u32 {
         self.child.id()
@@ -159,12 +164,14 @@ secret = "{secret}"
 }
 
 async fn is_ready(http: SocketAddr) -> bool {
-    let ask = async {
-        let mut stream = TcpStream::connect(http).await?;
-        stream.write_all(b"GET /readyz HTTP/1.1\r\nHost: localhost\r\nConnection: close\r\n\r\n").await?;
-        let mut answer = [0; 12];
-        stream.read_exact(&mut answer).await?;
-        Ok::<_, std::io::Error>(&answer == b"HTTP/1.1 200")
-    };
-    ask.await.unwrap_or(false)
+    get(http, "/readyz").await.is_ok_and(|answer| answer.starts_with("HTTP/1.1 200"))
+}
+
+async fn get(http: SocketAddr, path: &str) -> std::io::Result<String> {
+    let mut stream = TcpStream::connect(http).await?;
+    let ask = format!("GET {path} HTTP/1.1\r\nHost: localhost\r\nConnection: close\r\n\r\n");
+    stream.write_all(ask.as_bytes()).await?;
+    let mut answer = String::new();
+    stream.read_to_string(&mut answer).await?;
+    Ok(answer)
 }

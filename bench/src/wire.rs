@@ -8,7 +8,7 @@ use clap::ValueEnum;
 use protocol::frame::{self, Peek};
 use protocol::limit::MAX_FRAME_BYTES;
 use protocol::preface::{PREFACE, WEBSOCKET_PATH};
-use protocol::v1::{ClientFrame, ClientInfo, Hello, ServerFrame, client_frame, server_frame};
+use protocol::v1::{ClientFrame, ClientInfo, Hello, SendAck, ServerFrame, client_frame, server_frame};
 use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
 use tokio::net::TcpStream;
 use tokio::net::tcp::{OwnedReadHalf, OwnedWriteHalf};
@@ -72,6 +72,19 @@ impl Device {
             other => bail!("{user} was not welcomed: {other:?}"),
         }
     }
+
+    /// Sends one request and waits until it is acknowledged; pushes that come before are dropped.
+    pub async fn request(&mut self, id: u64, body: client_frame::Body) -> anyhow::Result<SendAck> {
+        self.writer.send(id, body).await?;
+        loop {
+            let frame = self.reader.next().await?;
+            match frame.body {
+                _ if frame.re != id => {}
+                Some(server_frame::Body::SendAck(ack)) => return Ok(ack),
+                other => bail!("not acknowledged: {other:?}"),
+            }
+        }
+    }
 }
 
 impl Writer {
@@ -96,6 +109,16 @@ impl Writer {
 }
 
 impl Reader {
+    /// The session seq of the next message; 0 if it is not stored.
+    pub async fn message(&mut self) -> anyhow::Result<u64> {
+        loop {
+            let frame = self.next().await?;
+            if matches!(frame.body, Some(server_frame::Body::Message(_))) {
+                return Ok(frame.session_seq);
+            }
+        }
+    }
+
     /// The next frame.
     pub async fn next(&mut self) -> anyhow::Result<ServerFrame> {
         loop {

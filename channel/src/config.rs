@@ -4,6 +4,7 @@ use std::time::Duration;
 
 use idgen::{NodeId, WorkerNumber};
 
+pub use crate::creations::CreationLimit;
 use crate::device_limit::DeviceLimit;
 
 /// How long a user must be less present before anybody is told, unless configured otherwise.
@@ -22,12 +23,20 @@ pub struct ChannelConfig {
     pub presence_grace: Duration,
     /// Devices that one user may have connected.
     pub device_limit: DeviceLimit,
+    /// Conversations that one user may create.
+    pub creation_limit: CreationLimit,
 }
 
 impl ChannelConfig {
     /// Settings with as many slot tasks as suit one machine.
     pub fn new(node: NodeId, worker: WorkerNumber) -> Self {
-        let device_limit = DeviceLimit::default();
-        Self { node, worker, slot_tasks: 64, presence_grace: PRESENCE_GRACE, device_limit }
+        Self {
+            node,
+            worker,
+            slot_tasks: 64,
+            presence_grace: PRESENCE_GRACE,
+            device_limit: DeviceLimit::default(),
+            creation_limit: CreationLimit::default(),
+        }
     }
 }

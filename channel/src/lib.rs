@@ -8,7 +8,8 @@
 //! | [`node`] | the node: starts, takes links, sorts what arrives, drains |
 //! | [`config`] | what a node is told at start |
 //! | `dispatch` | one device request: checked, and sent to who handles it |
-//! | `owners` | the way to the tasks that own conversations |
+//! | `owners`, `shares` | the way to the tasks that own conversations; what one user may take of what all share |
+//! | `creations` | how many conversations a user may create |
 //! | `slot`, `slot_cache` | the task that performs what conversations want done; the conversations it holds |
 //! | `settle` | conversations that were given up: their tips are told when it is known |
 //! | [`conversation`] | a conversation's owner: numbers, members, retries (pure) |
@@ -30,6 +31,7 @@
 pub mod config;
 pub mod conversation;
 mod conversations;
+mod creations;
 pub mod device_limit;
 mod dispatch;
 mod duels;
@@ -55,6 +57,7 @@ mod route_list;
 pub mod routes;
 mod samples;
 mod settle;
+mod shares;
 mod slot;
 mod slot_cache;
 mod teller;

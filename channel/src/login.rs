@@ -178,16 +178,18 @@ impl Login {
         }
         if let Some(displaced) = outcome.displaced {
             self.watches.forget(displaced.device, displaced.epoch);
-            self.supersede(displaced);
+            self.metrics.superseded.add(1);
+            self.kick(displaced, Code::SUPERSEDED);
         }
         // Also where other devices were there: they may be away, or sessions without a connection.
         self.watches.changed(&key.tenant, &key.user);
         self.metrics.logins.add(1);
         let admitted = Admitted { device_id: device, epoch };
         self.deliver_attached(connector, attach_id, attached::Outcome::Admitted(admitted));
-        // A later login that displaced this route before Attached arrived kicked a session that was not there yet.
+        // A later login that displaced this route before Attached arrived kicked a session that was not there yet. It
+        // has counted that.
         if !self.routes.has(&key.tenant, &key.user, device, epoch) {
-            self.supersede(route);
+            self.kick(route, Code::SUPERSEDED);
         }
     }
 
@@ -214,11 +216,6 @@ impl Login {
         match self.last_epoch.fetch_update(Ordering::Relaxed, Ordering::Relaxed, update) {
             Ok(last) | Err(last) => next(last),
         }
-    }
-
-    fn supersede(&self, route: Route) {
-        self.metrics.superseded.add(1);
-        self.kick(route, Code::SUPERSEDED);
     }
 
     /// Has a connection closed.

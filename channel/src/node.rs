@@ -10,7 +10,7 @@ use parking_lot::RwLock;
 use protocol::check::{self, Refused};
 use protocol::code::Code;
 use protocol::limit::CLIENT_MSG_ID_BYTES;
-use protocol::node::v1::{Attach, Detach, Identity, Request, Resend, Revive, Suspend, ToChannel, to_channel};
+use protocol::node::v1::{Identity, Request, ToChannel, to_channel};
 use protocol::v1::server_frame::Body;
 use protocol::v1::{CreateConversation, NewMember, Timeline};
 use storage::presence::EventPage;
@@ -19,6 +19,7 @@ use tokio_util::task::TaskTracker;
 
 use crate::config::ChannelConfig;
 use crate::conversation::event::{self, ReplyTo};
+use crate::creations::Creations;
 use crate::dispatch::{self, Job, Read};
 use crate::fanout::Fanout;
 use crate::links::Links;
@@ -30,12 +31,14 @@ use crate::presence_tasks::PresenceTasks;
 use crate::readers::Readers;
 use crate::reply::{Asker, Replies};
 use crate::resend::Resender;
-use crate::routes::{Route, Routes};
+use crate::routes::Routes;
 use crate::slot::SlotTask;
 use crate::teller::Teller;
 use crate::tickets::Tickets;
 use crate::timeline::Timelines;
 use crate::watch::Watches;
+
+mod sessions;
 
 /// Why a node does not start.
 #[derive(Debug, thiserror::Error)]
@@ -126,7 +129,7 @@ impl ChannelNode {
             work: TaskTracker::new(),
             presence_tasks: PresenceTasks::default(),
         });
-        node.start_tasks(inboxes, &store, &clock, config.presence_grace);
+        node.start_tasks(inboxes, &store, &clock, &config);
         Ok(node)
     }
 
@@ -246,7 +249,7 @@ impl ChannelNode {
         inboxes: Vec<Inbox>,
         store: &Arc<dyn Store>,
         clock: &Arc<dyn Clock>,
-        grace: Duration,
+        config: &ChannelConfig,
     ) {
         let teller = Teller {
             watches: self.watches.clone(),
@@ -255,15 +258,17 @@ impl ChannelNode {
             log: self.presence.clone(),
             clock: clock.clone(),
             metrics: self.metrics.clone(),
-            grace,
+            grace: config.presence_grace,
         };
         self.presence_tasks.start(teller, self.presence.clone());
+        let creations = Arc::new(Creations::new(config.creation_limit));
         for (inbox, samples) in inboxes.into_iter().zip(self.timelines.samples()) {
             let fanout = Fanout::new(self.routes.clone(), self.links.clone(), samples.clone());
             let (store, clock) = (store.clone(), clock.clone());
             let (replies, tickets) = (self.replies.clone(), self.tickets.clone());
-            self.work
-                .spawn(SlotTask::new(store, clock, fanout, replies, tickets, samples.clone()).run(inbox));
+            let creations = creations.clone();
+            let slot = SlotTask::new(store, clock, fanout, replies, tickets, samples.clone(), creations);
+            self.work.spawn(slot.run(inbox));
         }
     }
 
@@ -273,61 +278,11 @@ impl ChannelNode {
             Some(to_channel::Body::Attach(attach)) => self.attach(connector, attach),
             Some(to_channel::Body::Detach(detach)) => self.detach(&detach),
             Some(to_channel::Body::Suspend(suspend)) => self.suspend(&suspend),
-            Some(to_channel::Body::Revive(revive)) => self.revive(connector, &revive),
+            Some(to_channel::Body::Revive(revive)) => self.revive(connector, revive),
             Some(to_channel::Body::Resend(resend)) => return self.resend(connector, resend),
             // A newer node's message; there is nobody to tell.
             None => {}
         }
-        Ok(())
-    }
-
-    fn attach(&self, connector: NodeId, attach: Attach) {
-        if self.draining.load(Ordering::Acquire) {
-            return self.login.refuse(connector, attach.attach_id, Code::SHUTTING_DOWN);
-        }
-        let Some(place) = self.login.place() else {
-            return self.login.refuse(connector, attach.attach_id, Code::OVERLOADED);
-        };
-        let login = self.login.clone();
-        self.work.spawn(async move {
-            login.attach(connector, attach).await;
-            drop(place);
-        });
-    }
-
-    fn detach(&self, gone: &Detach) {
-        let detached = self.routes.detach(&gone.tenant, &gone.user, gone.device_id, gone.epoch);
-        self.watches.forget(gone.device_id, gone.epoch);
-        if detached.removed {
-            self.watches.changed(&gone.tenant, &gone.user);
-        }
-    }
-
-    /// The device may come back: its route stays, so that what it misses is remembered by its connector.
-    fn suspend(&self, away: &Suspend) {
-        let Suspend { tenant, user, device_id, epoch } = away;
-        self.watches.forget(*device_id, *epoch);
-        if self.routes.suspend(tenant, user, *device_id, *epoch, true) {
-            self.watches.changed(tenant, user);
-        }
-    }
-
-    fn revive(&self, connector: NodeId, back: &Revive) {
-        let Revive { tenant, user, device_id, epoch } = back;
-        if self.routes.suspend(tenant, user, *device_id, *epoch, false) {
-            self.watches.changed(tenant, user);
-        } else {
-            self.login.kick(Route::new(*device_id, *epoch, connector), Code::UNAVAILABLE);
-        }
-    }
-
-    fn resend(&self, connector: NodeId, asked: Resend) -> Result<(), LinkError> {
-        let Some(place) = self.readers.place() else { return Err(LinkError::Full) };
-        let resender = self.resender.clone();
-        self.work.spawn(async move {
-            resender.resend(connector, asked).await;
-            drop(place);
-        });
         Ok(())
     }
 
@@ -358,7 +313,7 @@ impl ChannelNode {
     }
 
     fn read(&self, asker: Asker, identity: Identity, read: Read) {
-        let Some(place) = self.readers.place() else {
+        let Some(place) = self.readers.place(&identity.tenant, &identity.user) else {
             return self.shed(asker, Code::OVERLOADED);
         };
         let readers = self.readers.clone();

@@ -11,7 +11,7 @@ use crate::user_key::{UserKey, UserRef};
 /// Devices that may watch one user: what one change costs at most. Further ones are not told of that user.
 pub const MAX_WATCHERS: usize = 512;
 
-/// A device that watches, on one of its connections.
+/// A device that watches, in one of its sessions.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Watcher {
     pub device: u64,
@@ -46,7 +46,7 @@ struct Watched {
 
 impl Presence {
     /// Replaces the users a device watches; `watched` is told each of them whom the device may watch. False, and
-    /// nothing changes, if a newer connection of it watches.
+    /// nothing changes, if it watches in a newer session.
     pub fn watch<'a>(
         &mut self,
         watcher: Watcher,
@@ -71,11 +71,17 @@ impl Presence {
         true
     }
 
-    /// The connection is gone, and with it what it watched.
+    /// The session is over, and with it what it watched.
     pub fn forget(&mut self, device: u64, epoch: u64) {
         if self.watched.get(&device).is_some_and(|present| present.epoch == epoch) {
             self.remove(device);
         }
+    }
+
+    /// The users that a device watches in the session of this epoch.
+    pub fn watched_by(&self, device: u64, epoch: u64) -> &[Arc<UserKey>] {
+        let watched = self.watched.get(&device).filter(|watched| watched.epoch == epoch);
+        watched.map_or(&[], |watched| &watched.users)
     }
 
     /// Notes that a user is to be looked at.

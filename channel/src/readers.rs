@@ -14,10 +14,12 @@ use crate::member_page::Members;
 use crate::metrics::Metrics;
 use crate::reply::{Asker, Replies};
 use crate::routes::Routes;
+use crate::shares::{Share, Shares};
 use crate::timeline::Timelines;
 use crate::watch::Watches;
 
-/// Most reads in progress at once; more are refused with OVERLOADED. Each holds at most one frame of results.
+/// Most reads in progress at once, those of one user up to an eighth; more are refused with OVERLOADED. Each holds at
+/// most one frame of results.
 pub const MAX_READS_IN_FLIGHT: usize = 1_024;
 
 /// Who answers which read.
@@ -29,6 +31,13 @@ pub struct Readers {
     timelines: Arc<Timelines>,
     replies: Replies,
     permits: Arc<Semaphore>,
+    shares: Arc<Shares>,
+}
+
+/// A place among the reads in progress, given back when dropped.
+pub struct Place {
+    _permit: OwnedSemaphorePermit,
+    _share: Share,
 }
 
 impl Readers {
@@ -48,12 +57,15 @@ impl Readers {
             timelines,
             replies,
             permits: Arc::new(Semaphore::new(MAX_READS_IN_FLIGHT)),
+            shares: Shares::of(MAX_READS_IN_FLIGHT),
         }
     }
 
-    /// A place among the reads in progress; `None` if there is none free.
-    pub fn place(&self) -> Option<OwnedSemaphorePermit> {
-        self.permits.clone().try_acquire_owned().ok()
+    /// A place for a user among the reads in progress; `None` if there is none free, or the user has enough of them.
+    pub fn place(&self, tenant: &str, user: &str) -> Option<Place> {
+        let _share = self.shares.take(tenant, user)?;
+        let _permit = self.permits.clone().try_acquire_owned().ok()?;
+        Some(Place { _permit, _share })
     }
 
     /// Reads and answers.

@@ -11,12 +11,14 @@ use idgen::Clock;
 use protocol::check::Refused;
 use protocol::code::Code;
 use protocol::names;
+use protocol::v1::{self, server_frame};
 use storage::log::{Opened, ReadRange};
 use storage::{ConversationKey, Store, StoreError};
 
 use crate::conversation::Conversation;
 use crate::conversation::action::Action;
 use crate::conversation::event::{Body, Event, ReplyTo, Request};
+use crate::creations::Creations;
 use crate::fanout::Fanout;
 use crate::owners::{Asked, Inbox};
 use crate::reply::{Replies, refused_by_store};
@@ -37,6 +39,7 @@ pub struct SlotTask {
     replies: Replies,
     tickets: Arc<Tickets>,
     samples: Arc<Samples>,
+    creations: Arc<Creations>,
     cache: Cache,
     running: FuturesUnordered<BoxFuture<'static, Done>>,
     /// Conversations that were given up: what their logs hold has to be told yet.
@@ -72,6 +75,7 @@ impl SlotTask {
         replies: Replies,
         tickets: Arc<Tickets>,
         samples: Arc<Samples>,
+        creations: Arc<Creations>,
     ) -> SlotTask {
         SlotTask {
             store,
@@ -80,6 +84,7 @@ impl SlotTask {
             replies,
             tickets,
             samples,
+            creations,
             cache: Cache::default(),
             running: FuturesUnordered::new(),
             unsettled: Unsettled::default(),
@@ -107,7 +112,9 @@ impl SlotTask {
     }
 
     fn asked(&mut self, asked: Asked) {
-        let Asked { key, request } = asked;
+        let Asked { key, request, share } = asked;
+        // What has left the inbox takes no part of it.
+        drop(share);
         match self.cache.get(&key).map(|held| (held.life, &mut held.state)) {
             Some((life, State::Open(_))) => self.handle(&key, life, Event::Request(request)),
             Some((_, State::Opening(waiting))) => {
@@ -120,9 +127,8 @@ impl SlotTask {
     }
 
     fn open(&mut self, key: ConversationKey, first: Request) {
-        let takes = may_create(&key, &first);
         match self.cache.begin(key.clone(), first) {
-            Ok(life) => self.find(key, life, takes),
+            Ok(life) => self.find(key, life, false),
             Err(first) => self.refuse(first.to, Code::OVERLOADED),
         }
     }
@@ -170,17 +176,9 @@ impl SlotTask {
                     self.handle(&key, life, Event::Request(request));
                 }
             }
-            // Somebody who came meanwhile may want to create it.
-            Ok(Found::Nothing) if waiting.requests.iter().any(|request| may_create(&key, request)) => {
-                self.find(key, life, true);
-            }
             Ok(Found::Nothing) => {
-                self.unsettled.forget(&key);
                 let waiting = std::mem::take(&mut waiting.requests);
-                let absent =
-                    Opened { epoch: 0, tip: 0, last_batch: [0; 16], info: None, members: Vec::new() };
-                held.state = State::Open(Box::new(Conversation::new(key.clone(), absent)));
-                self.answer_absent(&key, life, waiting);
+                self.found_nothing(key, life, waiting);
             }
             Err(error) => {
                 let waiting = std::mem::take(&mut waiting.requests);
@@ -189,6 +187,41 @@ impl SlotTask {
                 let refused = refused_by_store(error);
                 waiting.into_iter().for_each(|request| self.refuse(request.to, refused.clone()));
             }
+        }
+    }
+
+    /// Nobody has written here. The first of those who may create the conversation does, if not beyond the user's limit.
+    fn found_nothing(&mut self, key: ConversationKey, life: u64, mut waiting: Vec<Request>) {
+        if !waiting.iter().any(|request| may_create(&key, request)) {
+            self.unsettled.forget(&key);
+        }
+        let mut created = false;
+        waiting.retain(|request| {
+            if created || !may_create(&key, request) {
+                return true;
+            }
+            match self.may_create_now(&key, request) {
+                Ok(()) => created = true,
+                Err(error) => self.answer(request.to, server_frame::Body::Error(error)),
+            }
+            created
+        });
+        let Some(held) = self.cache.alive(&key, life) else { return };
+        if created {
+            let State::Opening(still) = &mut held.state else { return };
+            still.requests = waiting;
+            return self.find(key, life, true);
+        }
+        let absent = Opened { epoch: 0, tip: 0, last_batch: [0; 16], info: None, members: Vec::new() };
+        held.state = State::Open(Box::new(Conversation::new(key.clone(), absent)));
+        self.answer_absent(&key, life, waiting);
+    }
+
+    fn may_create_now(&self, key: &ConversationKey, request: &Request) -> Result<(), v1::Error> {
+        match request.to {
+            ReplyTo::Device(_) => self.creations.take(&key.tenant, &request.user),
+            // A tenant's back-end knows how many it needs.
+            ReplyTo::Node(_) => Ok(()),
         }
     }
 
@@ -248,8 +281,7 @@ impl SlotTask {
 
     fn perform(&mut self, key: &ConversationKey, life: u64, action: Action) {
         match action {
-            Action::Reply { to: ReplyTo::Device(asker), body } => self.replies.body(asker, body),
-            Action::Reply { to: ReplyTo::Node(ticket), body } => self.tickets.answer(ticket, body),
+            Action::Reply { to, body } => self.answer(to, body),
             Action::Push(push) => self.fanout.push(key, push, self.clock.unix_millis()),
             Action::Drop => {
                 tracing::debug!(conversation = %key, "ownership given up");
@@ -290,12 +322,13 @@ impl SlotTask {
     }
 
     fn refuse(&self, to: ReplyTo, why: impl Into<Refused>) {
+        self.answer(to, server_frame::Body::Error(why.into().error()));
+    }
+
+    fn answer(&self, to: ReplyTo, body: server_frame::Body) {
         match to {
-            ReplyTo::Device(asker) => self.replies.refuse(asker, why),
-            ReplyTo::Node(ticket) => {
-                let error = why.into().error();
-                self.tickets.answer(ticket, protocol::v1::server_frame::Body::Error(error));
-            }
+            ReplyTo::Device(asker) => self.replies.body(asker, body),
+            ReplyTo::Node(ticket) => self.tickets.answer(ticket, body),
         }
     }
 }

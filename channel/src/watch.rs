@@ -3,20 +3,23 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
+use bytes::Bytes;
 use parking_lot::Mutex;
+use prost::Message as _;
 use protocol::check::{self, Refused};
 use protocol::code::Code;
 use protocol::limit::{MAX_FRAME_BYTES, MAX_USER_BYTES, MAX_WATCHED};
-use protocol::node::v1::Identity;
+use protocol::node::v1::{Identity, Push, Target, ToConnector, to_connector};
 use protocol::v1::server_frame::Body;
-use protocol::v1::{self, Watching, presence};
+use protocol::v1::{self, ServerFrame, Watching, presence};
 use storage::presence::PresenceState;
 use storage::{ConversationKey, Store};
 use tokio::sync::Notify;
 
+use crate::links::Links;
 use crate::presence::{Noted, Presence, Watcher};
 use crate::reply::{Asker, Replies, refused_by_store};
-use crate::routes::Routes;
+use crate::routes::{Routes, Seen};
 
 /// Most members of one conversation that a device watches: those first by user id.
 pub const MAX_WATCHED_MEMBERS: usize = 200;
@@ -52,9 +55,14 @@ impl Watches {
         self.wake.notify_one();
     }
 
-    /// A connection is gone, and with it what it watched.
+    /// A session is over, and with it what it watched.
     pub fn forget(&self, device: u64, epoch: u64) {
         self.presence.lock().forget(device, epoch);
+    }
+
+    /// Whether a device watches anybody in this session.
+    pub fn watches(&self, device: u64, epoch: u64) -> bool {
+        !self.presence.lock().watched_by(device, epoch).is_empty()
     }
 
     /// Devices that watch somebody.
@@ -93,7 +101,31 @@ impl Watches {
             Err(refused) => return replies.refuse(asker, refused),
         };
         replies.body(asker, Body::Watching(Watching { presences: presences.clone() }));
-        // A change told between reading the state and the answer would be undone by the answer: tell it again.
+        self.tell_changed_again(tenant, presences);
+    }
+
+    /// Tells a device the present state of everybody it watches. With `last_seen` the store is asked when those were
+    /// last seen who are offline.
+    pub async fn tell_all(&self, links: &Links, watcher: Watcher, tenant: &str, last_seen: bool) {
+        let Watcher { device, epoch, connector } = watcher;
+        let keys = self.presence.lock().watched_by(device, epoch).to_vec();
+        let users: Vec<String> = keys.iter().map(|key| key.texts().1.to_owned()).collect();
+        let seen = self.seen(tenant, &users);
+        let last = match last_seen {
+            true => self.last_seen(tenant, &users, &seen).await.unwrap_or_default(),
+            false => BTreeMap::new(),
+        };
+        let presences = presences(users, &seen, &last);
+        let body = Some(Body::Watching(Watching { presences: presences.clone() }));
+        let frame = ServerFrame { session_seq: 0, re: 0, body }.encode_to_vec().into();
+        let targets = vec![Target { device_id: device, epoch }];
+        let push = Push { targets, frame, conversation: Bytes::new(), seq: 0 };
+        links.deliver(connector, ToConnector { body: Some(to_connector::Body::Push(push)) });
+        self.tell_changed_again(tenant, presences);
+    }
+
+    /// A change told between reading a state and telling it would be undone: it is told again.
+    fn tell_changed_again(&self, tenant: &str, presences: Vec<v1::Presence>) {
         for told in presences {
             if told.state != wire(self.routes.seen(tenant, &told.user).shown()).into() {
                 self.note(tenant, &told.user, Noted { again: true, ghost: None });
@@ -103,27 +135,37 @@ impl Watches {
 
     /// The states of users now; of who is offline, when last seen.
     async fn states(&self, tenant: &str, users: Vec<String>) -> Result<Vec<v1::Presence>, Refused> {
-        let seen: Vec<_> = users.iter().map(|user| self.routes.seen(tenant, user)).collect();
-        let offline = |(_, seen): &(&String, &crate::routes::Seen)| seen.shown() == PresenceState::Offline;
+        let seen = self.seen(tenant, &users);
+        let last = self.last_seen(tenant, &users, &seen).await?;
+        Ok(presences(users, &seen, &last))
+    }
+
+    fn seen(&self, tenant: &str, users: &[String]) -> Vec<Seen> {
+        users.iter().map(|user| self.routes.seen(tenant, user)).collect()
+    }
+
+    /// When those users who are offline were last seen.
+    async fn last_seen(
+        &self,
+        tenant: &str,
+        users: &[String],
+        seen: &[Seen],
+    ) -> Result<BTreeMap<String, i64>, Refused> {
+        let offline = |(_, seen): &(&String, &Seen)| seen.shown() == PresenceState::Offline;
         let gone: Vec<String> =
-            users.iter().zip(&seen).filter(offline).map(|(user, _)| user.clone()).collect();
+            users.iter().zip(seen).filter(offline).map(|(user, _)| user.clone()).collect();
         let last = match self.store.presence().filter(|_| !gone.is_empty()) {
             Some(stream) => stream.standings(tenant, &gone).await.map_err(refused_by_store)?,
             None => Vec::new(),
         };
-        let last: BTreeMap<String, i64> = gone
+        let last = gone
             .into_iter()
             .zip(last)
             .filter_map(|(user, standing)| Some((user, standing?)))
             // Who is present in the stream and not here was there before a restart: when last seen is not known yet.
             .filter(|(_, standing)| standing.state == PresenceState::Offline)
-            .map(|(user, standing)| (user, standing.since_ms))
-            .collect();
-        let state = |(user, seen): (String, crate::routes::Seen)| {
-            let since_ms = last.get(&user).copied().unwrap_or(seen.since_ms);
-            told(user, seen.shown(), since_ms)
-        };
-        Ok(users.into_iter().zip(seen).map(state).collect())
+            .map(|(user, standing)| (user, standing.since_ms));
+        Ok(last.collect())
     }
 
     /// The members of conversations, all of which must be the asking user's.
@@ -143,6 +185,14 @@ impl Watches {
         }
         Ok(users)
     }
+}
+
+fn presences(users: Vec<String>, seen: &[Seen], last: &BTreeMap<String, i64>) -> Vec<v1::Presence> {
+    let state = |(user, seen): (String, &Seen)| {
+        let since_ms = last.get(&user).copied().unwrap_or(seen.since_ms);
+        told(user, seen.shown(), since_ms)
+    };
+    users.into_iter().zip(seen).map(state).collect()
 }
 
 /// A user's state as devices are told.

@@ -115,6 +115,7 @@ async fn of_racing_logins_one_is_left_everywhere() {
     const LOGINS: usize = 100;
     let world = World::new().await;
     let mut connectors = [world.connector(0), world.connector(1), world.connector(2)];
+    let mut displaced = 0;
     for round in 0..20 {
         let user = format!("user-{round}");
         for n in 0..LOGINS {
@@ -134,6 +135,8 @@ async fn of_racing_logins_one_is_left_everywhere() {
         let left: Vec<_> = routes(&world, &user).iter().map(|r| (r.epoch, r.connector)).collect();
         let latest = tally.latest().map(|(epoch, at)| (epoch, connectors[at].id()));
         assert_eq!(left, Vec::from_iter(latest), "the route is that of the latest login");
+        displaced += tally.admitted.len() as u64 - 1;
+        assert_eq!(world.node.metrics().superseded, displaced, "each displaced login counts once");
     }
 }
 

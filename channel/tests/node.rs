@@ -3,8 +3,10 @@
 
 mod support;
 
+use std::sync::Arc;
 use std::time::Duration;
 
+use idgen::{NodeType, SystemClock, WorkerNumber};
 use prost::Message as _;
 use protocol::code::Code;
 use protocol::node::v1::*;
@@ -12,6 +14,7 @@ use protocol::v1::client_frame::Body as Ask;
 use protocol::v1::server_frame::Body;
 use protocol::v1::{self, ServerFrame, Watch};
 use support::*;
+use whimbrel_channel::config::{ChannelConfig, CreationLimit};
 
 fn refused(answer: Body) -> Option<Code> {
     match answer {
@@ -28,22 +31,29 @@ async fn what_exceeds_a_queue_is_refused_and_the_rest_is_answered() {
     let alice = at.login("alice", "phone").await;
     let mark = || Ask::Mark(v1::Mark { conversation: "none".into(), ..v1::Mark::default() });
     for asked in [Ask::Sync(v1::Sync::default()), mark()] {
-        for re in 1..=1_030 {
-            at.send(identity(TENANT, "alice"), &alice, re, Some(asked.clone()));
+        // One user has an eighth, nine have all there is.
+        for user in 0..9 {
+            let user = if user == 0 { "alice".to_owned() } else { format!("user-{user}") };
+            for re in 1..=130 {
+                at.send(identity(TENANT, &user), &alice, re, Some(asked.clone()));
+            }
         }
-        let mut overloaded = Vec::new();
-        for _ in 0..1_030 {
+        let (mut overloaded, mut answered) = (Vec::new(), 0);
+        for _ in 0..9 * 130 {
             let to_connector::Body::Reply(reply) = at.next().await else { panic!("not a reply") };
             let frame = ServerFrame::decode(reply.frame).unwrap();
             match frame.body {
                 Some(Body::Error(error)) if error.code == Code::OVERLOADED.number() => {
+                    assert!(error.retryable);
                     overloaded.push(frame.re)
                 }
-                Some(Body::Error(error)) => assert_eq!(error.code, Code::NOT_FOUND.number()),
-                _ => {}
+                Some(Body::Error(error)) if error.code != Code::NOT_FOUND.number() => panic!("{error:?}"),
+                _ => answered += 1,
             }
         }
-        assert_eq!(overloaded, [1_025, 1_026, 1_027, 1_028, 1_029, 1_030]);
+        assert_eq!(answered, 1_024);
+        assert_eq!(overloaded[..4], [129, 130, 129, 130], "alice's and the next one's shares are full");
+        assert_eq!(overloaded[16..], (1..=130).collect::<Vec<u64>>(), "there is no room for a ninth");
     }
     for n in 0..1_025 {
         at.link.send(attach(n, &format!("bob-{n}"), "phone")).unwrap();
@@ -56,7 +66,7 @@ async fn what_exceeds_a_queue_is_refused_and_the_rest_is_answered() {
         assert!(matches!(answer.outcome, Some(attached::Outcome::Admitted(_))));
     }
     assert_eq!(world.node.routes().device_count(), 1_025);
-    assert_eq!(world.node.metrics().requests_shed, 12);
+    assert_eq!(world.node.metrics().requests_shed, 2 * (9 * 130 - 1_024));
 }
 
 #[tokio::test]
@@ -69,6 +79,53 @@ async fn a_request_without_an_id_gets_no_answer() {
     }
     world.node.drain(Duration::from_secs(10)).await.unwrap();
     assert_eq!(at.arrived(), []);
+}
+
+#[tokio::test]
+async fn who_creates_too_many_conversations_is_slowed_down() {
+    let behind = World::new().await;
+    let config = ChannelConfig::new(node_id(NodeType::Channel, 1), WorkerNumber::new(7).unwrap());
+    let creation_limit = CreationLimit { per_minute: 1, at_once: 3 };
+    let config = ChannelConfig { creation_limit, ..config };
+    let world = World::configured(config, behind.store.clone(), Arc::new(SystemClock)).await;
+    let mut at = world.connector(1);
+    let alice = at.login("alice", "phone").await;
+    let group = |id: u8| {
+        let client_msg_id = vec![id; 16].into();
+        Ask::CreateConversation(v1::CreateConversation { client_msg_id, ..Default::default() })
+    };
+    for asked in [group(1), send_to("bob", 2), group(3)] {
+        assert!(matches!(at.ask(&alice, asked).await, Body::SendAck(_)));
+    }
+    for asked in [group(4), send_to("carol", 5)] {
+        let Body::Error(error) = at.ask(&alice, asked).await else { panic!("not refused") };
+        assert_eq!((error.code, error.retryable), (Code::SLOW_DOWN.number(), true));
+        assert!((30_000..=60_000).contains(&error.retry_after_ms), "{error:?}");
+    }
+    // What is there already is created by nobody, though it must be opened again.
+    world.node.drain(Duration::from_secs(10)).await.unwrap();
+    let again = World::configured(
+        ChannelConfig {
+            creation_limit: CreationLimit { per_minute: 1, at_once: 1 },
+            ..ChannelConfig::new(node_id(NodeType::Channel, 1), WorkerNumber::new(7).unwrap())
+        },
+        behind.store.clone(),
+        Arc::new(SystemClock),
+    )
+    .await;
+    let mut at = again.connector(1);
+    let alice = at.login("alice", "phone").await;
+    for asked in [group(1), send_to("bob", 6), group(3), send_to("carol", 7)] {
+        assert!(matches!(at.ask(&alice, asked).await, Body::SendAck(_)));
+    }
+    assert_eq!(refused(at.ask(&alice, group(8)).await), Some(Code::SLOW_DOWN));
+    // Another user, and the tenant's back-end, have limits of their own.
+    let bob = at.login("bob", "phone").await;
+    assert!(matches!(at.ask(&bob, group(9)).await, Body::SendAck(_)));
+    for n in 0..3 {
+        let members = vec![v1::NewMember { user: "alice".into(), ..Default::default() }];
+        again.node.create_conversation(TENANT, &format!("made-{n}"), "", members).await.unwrap();
+    }
 }
 
 fn send_to(user: &str, id: u8) -> Ask {

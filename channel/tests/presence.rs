@@ -179,6 +179,38 @@ async fn a_session_without_a_connection_does_not_count() {
 }
 
 #[tokio::test]
+async fn a_watch_outlives_the_connection_and_catches_up() {
+    let world = World::new().await;
+    let (mut near, alice) = observer(&world).await;
+    suspend(&near, &alice);
+    assert_eq!(world.node.watcher_count(), 1, "the watch belongs to the session");
+    let mut far = world.connector(2);
+    let bob = far.login("bob", "phone").await;
+    // The connector drops what is not stored while the device is away: as if it had not come.
+    assert_eq!(state(&mut near, &alice).await.1, State::Online);
+    revive(&near, &alice);
+    let to_connector::Body::Push(push) = near.next().await else { panic!("not a push") };
+    assert_eq!(push.targets, [Target { device_id: alice.id, epoch: alice.epoch }]);
+    let frame = ServerFrame::decode(push.frame).unwrap();
+    let Some(Body::Watching(now)) = frame.body else { panic!("{frame:?}") };
+    let states: Vec<_> = now.presences.iter().map(|p| (p.user.as_str(), p.state())).collect();
+    assert_eq!(states, [("alice", State::Online), ("bob", State::Online)]);
+    far.detach(&bob);
+    // Alice's own going and coming was damped, or is told beside.
+    loop {
+        let (user, is, _) = state(&mut near, &alice).await;
+        if user == "bob" {
+            assert_eq!(is, State::Offline);
+            break;
+        }
+    }
+    near.detach(&alice);
+    assert_eq!(world.node.watcher_count(), 0);
+    revive(&near, &alice);
+    assert!(matches!(near.next().await, to_connector::Body::Kick(_)));
+}
+
+#[tokio::test]
 async fn flapping_is_not_told_and_last_seen_is_when_the_connection_went() {
     let clock = Arc::new(ManualClock::new(1_800_000_000_000));
     let short = World::with_clock(clock.clone()).await;

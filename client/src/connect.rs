@@ -14,6 +14,7 @@ use tokio_rustls::TlsConnector;
 use tokio_tungstenite::client_async_with_config;
 use tokio_tungstenite::tungstenite::protocol::WebSocketConfig;
 
+use crate::arrivals::Arrivals;
 use crate::error::ConnectError;
 use crate::pipe::{BoxIo, Pipe};
 
@@ -39,14 +40,21 @@ pub async fn dial(address: &Address, trust: &Trust) -> Result<Pipe, ConnectError
 }
 
 async fn open(address: &Address, tls: Option<rustls::ClientConfig>) -> io::Result<Pipe> {
+    let arrivals = Arrivals::default();
     match address.scheme {
-        Scheme::Quic => Ok(Pipe::stream(Box::new(open_quic(address, tls).await?))),
-        Scheme::Tcp | Scheme::Tls => {
-            let mut io = open_tcp(address, tls).await?;
-            io.write_all(&PREFACE).await?;
-            Ok(Pipe::stream(io))
+        Scheme::Quic => {
+            let io = arrivals.count(open_quic(address, tls).await?);
+            Ok(Pipe::stream(Box::new(io), arrivals))
         }
-        Scheme::Ws | Scheme::Wss => upgrade(address, open_tcp(address, tls).await?).await,
+        Scheme::Tcp | Scheme::Tls => {
+            let mut io = open_tcp(address, tls, &arrivals).await?;
+            io.write_all(&PREFACE).await?;
+            Ok(Pipe::stream(io, arrivals))
+        }
+        Scheme::Ws | Scheme::Wss => {
+            let io = open_tcp(address, tls, &arrivals).await?;
+            upgrade(address, io, arrivals).await
+        }
     }
 }
 
@@ -58,9 +66,14 @@ fn tls_config(scheme: Scheme, trust: &Trust) -> Result<Option<rustls::ClientConf
     }
 }
 
-async fn open_tcp(address: &Address, tls: Option<rustls::ClientConfig>) -> io::Result<BoxIo> {
+async fn open_tcp(
+    address: &Address,
+    tls: Option<rustls::ClientConfig>,
+    arrivals: &Arrivals,
+) -> io::Result<BoxIo> {
     let stream = TcpStream::connect((address.host.as_str(), address.port)).await?;
     stream.set_nodelay(true)?;
+    let stream = arrivals.count(stream);
     let Some(tls) = tls else { return Ok(Box::new(stream)) };
     let name = ServerName::try_from(address.host.clone()).map_err(io::Error::other)?;
     Ok(Box::new(TlsConnector::from(Arc::new(tls)).connect(name, stream).await?))
@@ -79,7 +92,7 @@ async fn open_quic(address: &Address, tls: Option<rustls::ClientConfig>) -> io::
     Err(last)
 }
 
-async fn upgrade(address: &Address, io: BoxIo) -> io::Result<Pipe> {
+async fn upgrade(address: &Address, io: BoxIo, arrivals: Arrivals) -> io::Result<Pipe> {
     let limit = Some(MAX_FRAME_BYTES + protocol::limit::FRAME_HEADER_BYTES);
     let config = WebSocketConfig::default()
         .max_message_size(limit)
@@ -90,5 +103,5 @@ async fn upgrade(address: &Address, io: BoxIo) -> io::Result<Pipe> {
     let (_, authority) = host.split_once("://").unwrap_or_default();
     let request = format!("ws://{authority}{WEBSOCKET_PATH}");
     let (socket, _) = client_async_with_config(request, io, Some(config)).await.map_err(io::Error::other)?;
-    Ok(Pipe::websocket(socket))
+    Ok(Pipe::websocket(socket, arrivals))
 }

@@ -144,6 +144,7 @@ impl Driver {
     fn on_news(&mut self, news: News) {
         match news {
             News::Step(Ok(Step::Frame(frame))) => self.session.on_frame(now(), *frame),
+            News::Step(Ok(Step::Arrived)) => self.session.on_bytes(now()),
             News::Step(Ok(Step::Flushed)) => {}
             News::Step(Err(lost)) => self.on_lost(lost),
             News::DialNow => self.dial(),
@@ -381,3 +382,7 @@ async fn token(fetch: &mut Option<BoxFuture<'static, Option<String>>>) -> Option
 fn now() -> Instant {
     tokio::time::Instant::now().into_std()
 }
+
+#[cfg(test)]
+#[path = "driver_tests.rs"]
+mod tests;

@@ -31,13 +31,14 @@
 //! | `session` | pure: the device's side of the protocol; frames and time in, actions out |
 //! | `outgoing`, `requests` | pure: sends and requests that are unanswered, in order |
 //! | `inbox`, `inboxes` | pure: gaps, repeats and pulls of streams |
-//! | `pulse`, `reconnect` | pure: heartbeats and acks; when to connect again |
+//! | `pulse`, `patience`, `reconnect` | pure: heartbeats and acks; how long an answer may take; when to connect again |
 //! | `driver` | the task that performs what the session decides |
 //! | `command` | what handles ask of the task |
 //! | `handshake`, `token` | Hello and Welcome; where tokens come from |
 //! | `connect` | addresses, trust, dialing |
-//! | `wire`, `pipe` | frames over a connection; one shape for every transport |
+//! | `wire`, `pipe`, `arrivals` | frames over a connection; one shape for every transport; bytes that have arrived |
 
+mod arrivals;
 pub mod builder;
 pub mod client;
 mod command;
@@ -53,6 +54,7 @@ pub mod inboxes;
 pub mod member;
 pub mod message;
 mod outgoing;
+mod patience;
 mod pipe;
 mod pulse;
 #[doc(hidden)]

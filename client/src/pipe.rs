@@ -11,6 +11,7 @@ use tokio_tungstenite::WebSocketStream;
 use tokio_tungstenite::tungstenite::{Error, Message};
 use tokio_util::codec::{BytesCodec, Framed};
 
+use crate::arrivals::Arrivals;
 use crate::connect::quic;
 
 /// What the transports stand on.
@@ -24,6 +25,7 @@ pub type BoxIo = Box<dyn Io>;
 /// An open transport. Frames may be cut anywhere into chunks.
 pub struct Pipe {
     inner: Inner,
+    arrivals: Arrivals,
 }
 
 enum Inner {
@@ -42,14 +44,19 @@ pub enum Ended {
 }
 
 impl Pipe {
-    /// TCP, TLS or QUIC.
-    pub fn stream(io: BoxIo) -> Pipe {
-        Pipe { inner: Inner::Stream(Box::new(Framed::new(io, BytesCodec::new()))) }
+    /// TCP, TLS or QUIC. `arrivals` counts what `io` reads.
+    pub fn stream(io: BoxIo, arrivals: Arrivals) -> Pipe {
+        Pipe { inner: Inner::Stream(Box::new(Framed::new(io, BytesCodec::new()))), arrivals }
     }
 
     /// A WebSocket whose binary messages are the chunks.
-    pub fn websocket(socket: WebSocketStream<BoxIo>) -> Pipe {
-        Pipe { inner: Inner::WebSocket(Box::new(socket)) }
+    pub fn websocket(socket: WebSocketStream<BoxIo>, arrivals: Arrivals) -> Pipe {
+        Pipe { inner: Inner::WebSocket(Box::new(socket)), arrivals }
+    }
+
+    /// Bytes that have arrived, those of a chunk that is not whole yet included.
+    pub fn arrived(&self) -> u64 {
+        self.arrivals.bytes()
     }
 
     /// The next chunk.

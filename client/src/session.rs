@@ -19,6 +19,7 @@ use crate::inbox::Since;
 use crate::inboxes::{Inboxes, StreamId};
 use crate::message::{Ack, Message, MessageId};
 use crate::outgoing::Outgoing;
+use crate::patience::{Asked, Patience};
 use crate::pulse::{Arrival, Beat, Pulse};
 use crate::reconnect::Lost;
 use crate::requests::{Requests, Ticket};
@@ -26,8 +27,6 @@ use crate::requests::{Requests, Ticket};
 mod answer;
 mod push;
 
-/// A request without an answer for this long means that the connection is of no use.
-pub const ANSWER_WITHIN: Duration = Duration::from_secs(30);
 /// Most Syncs of streams unanswered at once.
 pub const SYNCS_IN_FLIGHT: usize = 4;
 /// A token is renewed this long before it runs out, or after half its life if that is shorter.
@@ -88,14 +87,17 @@ pub struct Session {
     pub me: Identity,
     online: bool,
     next_id: u64,
-    pending: BTreeMap<u64, (Instant, Pending)>,
+    pending: BTreeMap<u64, (Asked, Pending)>,
     syncs: usize,
     outgoing: Outgoing,
     requests: Requests,
     inboxes: Inboxes,
     pulse: Pulse,
+    patience: Patience,
     resume: Bytes,
     watched: Vec<String>,
+    /// The server has answered the latest Watch of this session.
+    watching: bool,
     renew_at: Option<Instant>,
     /// The server's clock, milliseconds since 1970, at a moment of this one.
     server_clock: (Instant, i64),
@@ -116,8 +118,10 @@ impl Session {
             requests: Requests::default(),
             inboxes: Inboxes::default(),
             pulse: Pulse::new(now),
+            patience: Patience::new(now),
             resume: Bytes::new(),
             watched: Vec::new(),
+            watching: false,
             renew_at: None,
             server_clock: (now, 0),
             actions: Vec::new(),
@@ -146,14 +150,16 @@ impl Session {
         let resumed = welcome.outcome() == v1::welcome::Outcome::Resumed;
         self.online = true;
         self.pulse.restart(now, resumed);
+        self.patience = Patience::new(now);
         self.pulse.set_heartbeat(welcome.heartbeat_ms);
-        self.server_clock = (now, welcome.server_time_ms);
-        self.expect_expiry(now, welcome.auth_expires_ms);
+        self.expect_expiry(now, welcome.server_time_ms, welcome.auth_expires_ms);
         self.me = Identity::of(&welcome);
         self.resume = welcome.resume_token;
         self.inboxes.restart();
         self.emit(Event::Connected { resumed });
-        if !self.watched.is_empty() {
+        // A resumed session watches as before.
+        self.watching &= resumed;
+        if !self.watching && !self.watched.is_empty() {
             let conversations = self.watched.clone();
             self.ask(now, Pending::Housekeeping, Ask::Watch(v1::Watch { conversations }));
         }
@@ -194,6 +200,7 @@ impl Session {
     pub fn request(&mut self, now: Instant, ticket: Ticket, body: Ask) {
         if let Ask::Watch(watch) = &body {
             self.watched.clone_from(&watch.conversations);
+            self.watching = false;
         }
         if !self.requests.push(ticket, body) {
             self.actions.push(Action::Answer(ticket, Box::new(Err(RequestError::QueueFull))));
@@ -239,9 +246,15 @@ impl Session {
         }
     }
 
+    /// Bytes arrived, of a frame that is not whole yet perhaps.
+    pub fn on_bytes(&mut self, now: Instant) {
+        self.pulse.on_received(now);
+        self.patience.on_arrived(now);
+    }
+
     /// A frame arrived.
     pub fn on_frame(&mut self, now: Instant, frame: ServerFrame) {
-        self.pulse.on_received(now);
+        self.on_bytes(now);
         if frame.session_seq > 0 {
             match self.pulse.on_push(now, frame.session_seq) {
                 Arrival::New => {}
@@ -272,7 +285,7 @@ impl Session {
 
     /// When [`Session::on_tick`] is to be called next; `None` without a connection.
     pub fn deadline(&self) -> Option<Instant> {
-        let answer = self.pending.values().next().map(|(asked, _)| *asked + ANSWER_WITHIN);
+        let answer = self.pending.values().next().map(|(asked, _)| self.patience.ends(*asked));
         let waits = [self.inboxes.deadline(), self.outgoing.deadline(), self.requests.deadline()];
         let all = waits.into_iter().chain([answer, self.renew_at, Some(self.pulse.deadline())]);
         all.flatten().min().filter(|_| self.online)
@@ -301,7 +314,7 @@ impl Session {
 
     fn beat(&mut self, now: Instant) {
         let oldest = self.pending.values().next();
-        if oldest.is_some_and(|(asked, _)| *asked + ANSWER_WITHIN <= now) {
+        if oldest.is_some_and(|(asked, _)| self.patience.ends(*asked) <= now) {
             return self.hang_up(Lost::broken("the server does not answer a request"));
         }
         match self.pulse.beat(now) {
@@ -326,7 +339,7 @@ impl Session {
     fn ask(&mut self, now: Instant, pending: Pending, body: Ask) {
         let id = self.next_id;
         self.next_id += 1;
-        self.pending.insert(id, (now, pending));
+        self.pending.insert(id, (self.patience.ask(now), pending));
         self.write(now, id, body);
     }
 
@@ -345,7 +358,11 @@ impl Session {
         self.actions.push(Action::HangUp(Box::new(lost)));
     }
 
-    fn expect_expiry(&mut self, now: Instant, expires_ms: i64) {
+    /// The server says what time it is, or 0, and when the token runs out.
+    fn expect_expiry(&mut self, now: Instant, server_ms: i64, expires_ms: i64) {
+        if server_ms > 0 {
+            self.server_clock = (now, server_ms);
+        }
         let (then, then_ms) = self.server_clock;
         let now_ms = then_ms.saturating_add(now.duration_since(then).as_millis() as i64);
         let life = Duration::from_millis(u64::try_from(expires_ms.saturating_sub(now_ms)).unwrap_or(0));

@@ -44,6 +44,10 @@ impl World {
         sends.collect()
     }
 
+    fn hangs_up(&mut self) -> bool {
+        self.session.take_actions().iter().any(|action| matches!(action, Action::HangUp(_)))
+    }
+
     fn told(&mut self, re: u64, body: Told) -> Vec<Action> {
         self.session.on_frame(self.now, ServerFrame { session_seq: 0, re, body: Some(body) });
         self.session.take_actions()
@@ -155,14 +159,34 @@ fn an_unanswered_request_ends_the_connection() {
     let mut world = World::connected();
     world.send(LANE, 1);
     world.session.take_actions();
-    for _ in 0..10 {
-        world.now += Duration::from_secs(3);
+    // Heartbeats are answered, the send is not.
+    for _ in 0..4 {
+        world.now += Duration::from_secs(10);
         let push = Told::CaughtUp(v1::CaughtUp {});
         world.session.on_frame(world.now, ServerFrame { session_seq: 0, re: 0, body: Some(push) });
     }
-    let actions = world.session.take_actions();
-    assert!(actions.iter().any(|action| matches!(action, Action::HangUp(_))));
+    assert!(world.hangs_up());
     assert_eq!(world.session.deadline(), None);
+}
+
+#[test]
+fn bytes_that_arrive_keep_the_connection_while_an_answer_is_on_its_way() {
+    let mut world = World::connected();
+    world.send(LANE, 1);
+    world.session.take_actions();
+    let mut seconds = 0;
+    // Neither the request nor the heartbeats are answered: their answers stand behind what arrives.
+    while !world.hangs_up() {
+        seconds += 1;
+        world.now += Duration::from_secs(1);
+        world.session.on_bytes(world.now);
+        world.session.on_tick(world.now);
+    }
+    assert_eq!(seconds, crate::patience::ANSWER_AT_MOST.as_secs());
+    let mut world = World::connected();
+    world.send(LANE, 1);
+    let silence = world.session.deadline().unwrap() - world.now;
+    assert!(silence <= Duration::from_secs(32), "{silence:?}");
 }
 
 #[test]
@@ -192,6 +216,53 @@ fn a_token_is_renewed_before_it_runs_out() {
     assert_eq!(session.deadline(), Some(now + Duration::from_secs(540)));
     session.on_tick(now + Duration::from_secs(540));
     assert!(session.take_actions().contains(&Action::FetchToken));
+}
+
+#[test]
+fn a_renewed_tokens_life_is_measured_by_the_servers_clock_then() {
+    let mut world = World::connected();
+    world.session.renew(world.now, "fresh".into());
+    let re = world.written().into_iter().find(|f| matches!(f.body, Some(Ask::RefreshAuth(_)))).unwrap().id;
+    // The server's clock was set back by an hour meanwhile, or the device slept and its own stood still.
+    let refreshed = v1::AuthRefreshed { server_time_ms: 5_000_000, expires_ms: 5_600_000 };
+    world.told(re, Told::AuthRefreshed(refreshed));
+    let mut fetched = world.now;
+    while !world.session.take_actions().contains(&Action::FetchToken) {
+        fetched += Duration::from_secs(5);
+        world.session.on_frame(fetched, ServerFrame::default());
+        world.session.on_tick(fetched);
+    }
+    assert_eq!(fetched - world.now, Duration::from_secs(540));
+}
+
+#[test]
+fn a_resumed_session_watches_as_before_and_a_new_one_is_told_to() {
+    let mut world = World::connected();
+    let watch = Ask::Watch(v1::Watch { conversations: vec![LANE.into()] });
+    world.session.request(world.now, 1, watch.clone());
+    let watches = |world: &mut World, outcome: v1::welcome::Outcome| {
+        world.session.on_lost(&Lost::broken("test"));
+        world.session.take_actions();
+        let welcome = v1::Welcome { outcome: outcome.into(), heartbeat_ms: 10_000, ..Default::default() };
+        world.session.on_connected(world.now, welcome);
+        let asked = world.written().into_iter().filter(|frame| frame.body.as_ref() == Some(&watch));
+        asked.map(|frame| frame.id).collect::<Vec<u64>>()
+    };
+    use v1::welcome::Outcome;
+    // Nobody has answered, so it is asked for again: by the request, and for the session.
+    let asked = watches(&mut world, Outcome::Resumed);
+    assert_eq!(asked.len(), 2);
+    world.told(asked[0], Told::Watching(v1::Watching::default()));
+    assert_eq!(watches(&mut world, Outcome::Resumed).len(), 1, "the request goes again, being unanswered");
+    let last = watches(&mut world, Outcome::Resumed);
+    world.told(last[0], Told::Watching(v1::Watching::default()));
+    assert_eq!(watches(&mut world, Outcome::Resumed), [0; 0]);
+    assert_eq!(watches(&mut world, Outcome::Expired).len(), 1);
+    // What the server says of a resumed session's watch.
+    let presence = v1::Presence { user: "bob".into(), online: true, ..Default::default() };
+    let actions = world.told(0, Told::Watching(v1::Watching { presences: vec![presence] }));
+    let [Action::Emit(event)] = &actions[..] else { panic!("{actions:?}") };
+    assert!(matches!(&**event, Event::Presence { user, online: true, .. } if user == "bob"));
 }
 
 #[test]

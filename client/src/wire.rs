@@ -30,12 +30,16 @@ pub struct Wire {
     batch: Option<Messages<ServerFrame>>,
     write: BytesMut,
     unflushed: bool,
+    /// Arrived bytes that were told.
+    arrived: u64,
 }
 
 /// What happened on a connection.
 #[derive(Debug)]
 pub enum Step {
     Frame(Box<ServerFrame>),
+    /// Bytes arrived, and no frame is whole.
+    Arrived,
     /// Everything queued was written.
     Flushed,
 }
@@ -50,6 +54,7 @@ impl Wire {
             batch: None,
             write: BytesMut::new(),
             unflushed: false,
+            arrived: 0,
         }
     }
 
@@ -105,9 +110,16 @@ impl Wire {
             match self.pipe.poll_chunk(context) {
                 Poll::Ready(Ok(chunk)) => self.read.extend_from_slice(&chunk),
                 Poll::Ready(Err(ended)) => return Poll::Ready(Err(lost(ended))),
+                Poll::Pending if self.has_arrived() => return Poll::Ready(Ok(Step::Arrived)),
                 Poll::Pending => return Poll::Pending,
             }
         }
+    }
+
+    /// Whether bytes have arrived since it was last asked.
+    fn has_arrived(&mut self) -> bool {
+        let arrived = self.pipe.arrived();
+        std::mem::replace(&mut self.arrived, arrived) != arrived
     }
 
     /// A failed write often has its reason in what the server said last: a GoAway that is still unread.

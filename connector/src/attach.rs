@@ -113,7 +113,7 @@ fn admit(core: &Arc<Core>, waiting: &Waiting, device: u64, epoch: u64) -> Attach
     if let Some(older) = core.sessions.insert(handle.clone()) {
         older.close(Code::SUPERSEDED);
     }
-    core.watch(handle.clone());
+    core.watch(&handle);
     core.metrics.logins.add(1);
     let session = Session::new(device, epoch, identity);
     Attachment::new(core.clone(), Seat::new(handle, 0), session)

@@ -171,7 +171,7 @@ impl Verifier {
 
     fn key_of(&self, header: &[u8]) -> Result<&Key, Rejected> {
         let header: Header<'_> = serde_json::from_slice(header).map_err(|_| Rejected::Malformed)?;
-        if header.crit.is_some() {
+        if header.has_crit {
             return Err(Rejected::CriticalExtension);
         }
         let kid = header.kid.ok_or(Rejected::NoKeyId)?;
@@ -227,8 +227,13 @@ struct Header<'a> {
     alg: Cow<'a, str>,
     #[serde(default)]
     kid: Option<String>,
-    #[serde(default)]
-    crit: Option<serde::de::IgnoredAny>,
+    /// There is a `crit`, whatever it says: nothing critical is understood here, and `null` is no list either.
+    #[serde(default, rename = "crit", deserialize_with = "present")]
+    has_crit: bool,
+}
+
+fn present<'de, D: serde::Deserializer<'de>>(value: D) -> Result<bool, D::Error> {
+    serde::de::IgnoredAny::deserialize(value).map(|_| true)
 }
 
 fn decode<'b>(part: &str, buffer: &'b mut [u8; DECODED_BYTES]) -> Result<&'b [u8], Rejected> {

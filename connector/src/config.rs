@@ -26,7 +26,9 @@ pub struct ConnectorConfig {
     pub accepts_per_second: u32,
     /// Connections held at once, logins under way included.
     pub max_connections: usize,
-    /// Those of them that each hold a file descriptor: all but QUIC's. What the process may open less what it needs
+    /// Connections of the HTTP port that are no devices and are answered at once: pages and probes.
+    pub max_http_connections: usize,
+    /// Those of `max_connections` that each hold a file descriptor: all but QUIC's. What the process may open less what it needs
     /// itself, because a store that cannot open a file takes no more writes.
     pub max_sockets: usize,
 }
@@ -44,6 +46,7 @@ impl ConnectorConfig {
             accepts_per_second: 10_000,
             resume_ttl: Duration::from_secs(120),
             max_connections: 100_000,
+            max_http_connections: 512,
             max_sockets: 100_000,
         }
     }

@@ -247,8 +247,9 @@ impl<T: Transport> Connection<T> {
         seat.acknowledge(frame.ack).map_err(End::Close)?;
         let mut action = session.on_frame(frame, core.seconds());
         if let Action::Verify { re, token } = action {
-            let verified = core.verifier.verify(&token, core.clock.unix_millis());
-            action = session.refreshed(re, verified.map(|v| (v.identity, v.expires_ms)));
+            let now_ms = core.clock.unix_millis();
+            let verified = core.verifier.verify(&token, now_ms);
+            action = session.refreshed(re, verified.map(|v| (v.identity, v.expires_ms)), now_ms);
             // Only a token the session took counts: another user's valid one prolongs nothing.
             if let Action::Answer { body: server_frame::Body::AuthRefreshed(refreshed), .. } = &action {
                 seat.handle.set_expires_at(core.second_of(refreshed.expires_ms));

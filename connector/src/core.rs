@@ -37,6 +37,18 @@ const READING_BYTES: usize = 4 * 1024;
 const RETURNS_PER_SECOND: u32 = 1000;
 const MAX_RETURN_SPREAD_MS: u32 = 30_000;
 
+/// A session to look at, by name: one that is over keeps nothing but these bytes until its turn comes.
+#[derive(Clone, Copy, Debug)]
+struct Watched {
+    device: u64,
+    /// The low half of the session's epoch. A device's epochs within one turn of the wheel differ in it.
+    epoch: u32,
+    look: Look,
+}
+
+// Every idle session stands in the wheel.
+const _: () = assert!(size_of::<Watched>() == 16);
+
 /// What the wheel looks at.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum Look {
@@ -63,7 +75,7 @@ pub(crate) struct Core {
     pub uplink: Uplink,
     pub metrics: Metrics,
     pub resumes: Resumes,
-    wheel: Mutex<Wheel<(Arc<Handle>, Look)>>,
+    wheel: Mutex<Wheel<Watched>>,
     started: Instant,
     seconds: AtomicU32,
     /// Over how many milliseconds the devices that are sent away spread their return.
@@ -122,26 +134,28 @@ impl Core {
     }
 
     /// Has the wheel look after a session from now on.
-    pub fn watch(&self, handle: Arc<Handle>) {
-        let due = self.deadline(&handle).0;
-        self.wheel.lock().add((handle, Look::Session), due);
+    pub fn watch(&self, handle: &Handle) {
+        self.add(handle, Look::Session, self.deadline(handle).0);
     }
 
     /// Has the wheel look at a session whose deadline may have become earlier.
-    pub fn watch_once(&self, handle: &Arc<Handle>) {
-        let due = self.deadline(handle).0;
-        self.wheel.lock().add((handle.clone(), Look::Once), due);
+    pub fn watch_once(&self, handle: &Handle) {
+        self.add(handle, Look::Once, self.deadline(handle).0);
     }
 
     /// Has the wheel look after a session's unacknowledged pushes until there are none.
-    pub fn watch_unacknowledged(&self, handle: &Arc<Handle>) {
-        let due = self.seconds() + self.config.schedule().after;
-        self.wheel.lock().add((handle.clone(), Look::Unacknowledged), due);
+    pub fn watch_unacknowledged(&self, handle: &Handle) {
+        self.add(handle, Look::Unacknowledged, self.seconds() + self.config.schedule().after);
     }
 
     /// Has the wheel look how fast the device reads, until it has read everything.
-    pub fn watch_reading(&self, handle: &Arc<Handle>) {
-        self.wheel.lock().add((handle.clone(), Look::Reading), self.seconds() + READING_SECONDS);
+    pub fn watch_reading(&self, handle: &Handle) {
+        self.add(handle, Look::Reading, self.seconds() + READING_SECONDS);
+    }
+
+    fn add(&self, handle: &Handle, look: Look, at: u32) {
+        let watched = Watched { device: handle.device, epoch: handle.epoch as u32, look };
+        self.wheel.lock().add(watched, at);
     }
 
     /// Asks for messages that this device was pushed before. Says whether somebody took the question.
@@ -167,19 +181,20 @@ impl Core {
             self.lenient_until.store(now + PAUSE_SECONDS, Ordering::Relaxed);
         }
         let due = self.wheel.lock().turn(now);
-        for (handle, look) in due {
-            // Only the connection and the map hold handles beside the wheel: alone, the session is over.
-            if Arc::strong_count(&handle) == 1 {
+        for watched in due {
+            // A session that is not in the map is over, or told to close already.
+            let session = self.sessions.get(watched.device);
+            let Some(handle) = session.filter(|handle| handle.epoch as u32 == watched.epoch) else {
                 continue;
-            }
-            let again = match look {
+            };
+            let again = match watched.look {
                 Look::Session => self.look(&handle, now),
                 Look::Once => self.look(&handle, now).and(None),
                 Look::Unacknowledged => self.look_at_unacknowledged(&handle, now),
                 Look::Reading => look_at_reading(&handle, now),
             };
             if let Some(at) = again {
-                self.wheel.lock().add((handle, look), at);
+                self.wheel.lock().add(watched, at);
             }
         }
     }
@@ -236,4 +251,65 @@ fn look_at_reading(handle: &Handle, now: u32) -> Option<u32> {
         handle.close(Code::SLOW_CONSUMER);
     }
     handle.is_behind().then(|| now + READING_SECONDS)
+}
+
+#[cfg(test)]
+mod tests {
+    use cluster::FixedMembership;
+    use idgen::{ManualClock, NodeId};
+
+    use super::*;
+    use crate::auth::{AuthConfig, Key};
+    use crate::outbox::Outbox;
+
+    fn core() -> Core {
+        let keys = vec![Key::hs256("k", &[7; 32]).unwrap()];
+        let auth = AuthConfig { issuer: "i".into(), audience: "a".into(), keys };
+        let node = NodeId::from_u64(1 << 60).unwrap();
+        let uplink = Uplink::new(Arc::new(FixedMembership::single(node, node)));
+        let verifier = Verifier::new(auth).unwrap();
+        Core::new(ConnectorConfig::new(node), verifier, Arc::new(ManualClock::new(0)), uplink)
+    }
+
+    fn session(core: &Core, epoch: u64) -> Arc<Handle> {
+        let handle = Arc::new(Handle::new(1, epoch, Arc::default(), Outbox::new(100), 0, u32::MAX));
+        core.sessions.insert(handle.clone());
+        core.watch(&handle);
+        core.watch_unacknowledged(&handle);
+        handle
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn an_ended_session_is_freed_at_once() {
+        let core = core();
+        let ended = Arc::downgrade(&session(&core, 1));
+        assert_eq!(ended.strong_count(), 1, "it is in the map");
+        attachment::end(&core, &ended.upgrade().unwrap());
+        assert_eq!((ended.strong_count(), core.sessions.len()), (0, 0), "the wheel holds none");
+    }
+
+    /// Lets seconds pass as the connector's task does.
+    async fn pass(core: &Core, seconds: u32) {
+        for _ in 0..seconds {
+            tokio::time::sleep(std::time::Duration::from_secs(1)).await;
+            core.tick();
+        }
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn the_wheel_looks_at_the_present_session_only() {
+        let core = core();
+        let why =
+            |handle: &Arc<Handle>| crate::handle::Seat::new(handle.clone(), 0).turn(std::task::Waker::noop());
+        let older = session(&core, 1);
+        pass(&core, 10).await;
+        let newer = session(&core, 2);
+        newer.heard(core.seconds());
+        // The older one was due after 72 s, the newer is ten later.
+        pass(&core, 71).await;
+        assert_eq!((core.seconds(), why(&newer)), (81, None));
+        pass(&core, 2).await;
+        assert_eq!(why(&newer), Some(Code::HEARTBEAT_TIMEOUT));
+        assert_eq!(why(&older), None, "nobody looks at what is not in the map");
+    }
 }

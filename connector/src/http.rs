@@ -10,6 +10,7 @@ use hyper_util::rt::{TokioIo, TokioTimer};
 use hyper_util::service::TowerToHyperService;
 use protocol::preface::WEBSOCKET_PATH;
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
+use tokio::sync::Semaphore;
 
 use crate::rewind::Rewind;
 use crate::transport::{Transport, linger};
@@ -33,8 +34,31 @@ const TOO_LARGE: &[u8] =
 const TIMED_OUT: &[u8] = b"HTTP/1.1 408 Request Timeout\r\nConnection: close\r\nContent-Length: 0\r\n\r\n";
 const BAD_REQUEST: &[u8] = b"HTTP/1.1 400 Bad Request\r\nConnection: close\r\nContent-Length: 0\r\n\r\n";
 
-/// Serves one connection of the HTTP port: the WebSocket if its first request was one and was accepted; otherwise
-/// `None`, once the connection has been answered to its end.
+const BUSY: &[u8] =
+    b"HTTP/1.1 503 Service Unavailable\r\nConnection: close\r\nRetry-After: 1\r\nContent-Length: 0\r\n\r\n";
+
+/// What became of a connection of the HTTP port.
+pub enum Served<S> {
+    /// Its first request asked for a WebSocket and was accepted.
+    Device(WebSocket<S>),
+    /// It was answered to its end.
+    Ended,
+    /// It was told 503: as many others as may be are being answered.
+    Busy,
+}
+
+impl<S> Served<S> {
+    /// The device, if it is one.
+    pub fn device(self) -> Option<WebSocket<S>> {
+        match self {
+            Served::Device(socket) => Some(socket),
+            Served::Ended | Served::Busy => None,
+        }
+    }
+}
+
+/// Serves one connection of the HTTP port. One that is no device takes a permit of `room` for as long as the router
+/// answers it, so that pages and probes cannot use up the places of devices.
 ///
 /// A WebSocket can only be asked for by a connection's first request: the router answers what follows on a
 /// kept-alive connection.
@@ -42,7 +66,8 @@ pub async fn accept_http<S: Transport>(
     mut stream: S,
     policy: &UpgradePolicy,
     router: &Router,
-) -> Option<WebSocket<S>> {
+    room: &Semaphore,
+) -> Served<S> {
     let read = tokio::time::timeout(HEAD_DEADLINE, read_head(&mut stream)).await;
     let bytes = match read.unwrap_or(Err(HeadError::Slow)) {
         Ok(bytes) => bytes,
@@ -51,22 +76,26 @@ pub async fn accept_http<S: Transport>(
             if let Some(answer) = error.answer() {
                 refuse(stream, answer).await;
             }
-            return None;
+            return Served::Ended;
         }
     };
     match judge(&bytes, policy) {
-        Judged::WebSocket(accepted) => open(stream, &accepted).await,
+        Judged::WebSocket(accepted) => open(stream, &accepted).await.map_or(Served::Ended, Served::Device),
         Judged::Refused(refusal) => {
             tracing::debug!(%refusal, "WebSocket refused");
             refuse(stream, &refusal.response()).await;
-            None
+            Served::Ended
         }
         Judged::Other => {
+            let Ok(_place) = room.try_acquire() else {
+                refuse(stream, BUSY).await;
+                return Served::Busy;
+            };
             let served = serve(Rewind::new(bytes.freeze(), stream), router);
             if tokio::time::timeout(CONNECTION_DEADLINE, served).await.is_err() {
                 tracing::debug!("an HTTP connection was cut at its deadline");
             }
-            None
+            Served::Ended
         }
     }
 }
@@ -189,7 +218,10 @@ mod tests {
     /// The client's side of a connection that is being served, and what becomes of it.
     fn serve_pipe(router: Router) -> (tokio::io::DuplexStream, impl Future<Output = bool>) {
         let (client, server) = tokio::io::duplex(64 * 1024);
-        let served = async move { accept_http(server, &UpgradePolicy::default(), &router).await.is_some() };
+        let served = async move {
+            let room = Semaphore::new(1);
+            accept_http(server, &UpgradePolicy::default(), &router, &room).await.device().is_some()
+        };
         (client, served)
     }
 
@@ -246,6 +278,26 @@ mod tests {
         assert!(!served.await);
         assert!(started.elapsed() <= CONNECTION_DEADLINE + HEAD_DEADLINE, "{:?}", started.elapsed());
         drop(client);
+    }
+
+    #[tokio::test]
+    async fn who_finds_no_room_is_told_503_and_a_device_needs_none() {
+        let full = Semaphore::new(0);
+        let upgrade = "GET /v1/ws HTTP/1.1\r\nHost: h\r\nUpgrade: websocket\r\nConnection: Upgrade\r\n\
+            Sec-WebSocket-Key: dGhlIHNhbXBsZSBub25jZQ==\r\nSec-WebSocket-Version: 13\r\n\r\n";
+        for (request, status) in [("GET / HTTP/1.1\r\nHost: h\r\n\r\n", "503"), (upgrade, "101")] {
+            let (mut client, server) = tokio::io::duplex(64 * 1024);
+            client.write_all(request.as_bytes()).await.unwrap();
+            let router = Router::new();
+            let (policy, mut head) = (UpgradePolicy::default(), [0; 12]);
+            let read = async {
+                client.read_exact(&mut head).await.unwrap();
+                client.shutdown().await.unwrap();
+            };
+            let (served, ()) = tokio::join!(accept_http(server, &policy, &router, &full), read);
+            assert_eq!(std::str::from_utf8(&head).unwrap(), format!("HTTP/1.1 {status}"));
+            assert!(matches!((served, status), (Served::Busy, "503") | (Served::Device(_), "101")));
+        }
     }
 
     #[tokio::test]

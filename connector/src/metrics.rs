@@ -22,6 +22,8 @@ counters! {
     accepted,
     /// Connections refused because the connector is full.
     refused_full,
+    /// HTTP connections refused because as many as may be were being answered.
+    refused_http,
     /// Devices logged in.
     logins,
     /// Devices that resumed their session.

@@ -78,15 +78,16 @@ impl Session {
         }
     }
 
-    /// The outcome of [`Action::Verify`].
-    pub fn refreshed(&mut self, re: u64, verified: Result<(Identity, i64), Code>) -> Action {
+    /// The outcome of [`Action::Verify`] at `now_ms`, milliseconds since 1970.
+    pub fn refreshed(&mut self, re: u64, verified: Result<(Identity, i64), Code>, now_ms: i64) -> Action {
         match verified {
             Ok((identity, _)) if !self.is_same_user(&identity) => {
                 Action::Answer { re, body: Answer::Error(Code::TOKEN_FOR_ANOTHER_USER.plain_error()) }
             }
             Ok((identity, expires_ms)) => {
                 self.identity = Arc::new(identity);
-                let body = Answer::AuthRefreshed(protocol::v1::AuthRefreshed { expires_ms });
+                let refreshed = protocol::v1::AuthRefreshed { expires_ms, server_time_ms: now_ms };
+                let body = Answer::AuthRefreshed(refreshed);
                 Action::Answer { re, body }
             }
             Err(code) => Action::Answer { re, body: Answer::Error(code.plain_error()) },
@@ -196,9 +197,9 @@ mod tests {
     #[test]
     fn a_refreshed_token_must_be_the_same_users() {
         let mut session = session();
-        assert_eq!(code(session.refreshed(1, Ok((identity("bob"), 5)))), Some(203));
-        assert_eq!(code(session.refreshed(1, Err(Code::TOKEN_EXPIRED))), Some(202));
-        let body = Answer::AuthRefreshed(v1::AuthRefreshed { expires_ms: 5 });
-        assert_eq!(session.refreshed(1, Ok((identity("alice"), 5))), Action::Answer { re: 1, body });
+        assert_eq!(code(session.refreshed(1, Ok((identity("bob"), 5)), 2)), Some(203));
+        assert_eq!(code(session.refreshed(1, Err(Code::TOKEN_EXPIRED), 2)), Some(202));
+        let body = Answer::AuthRefreshed(v1::AuthRefreshed { expires_ms: 5, server_time_ms: 2 });
+        assert_eq!(session.refreshed(1, Ok((identity("alice"), 5)), 2), Action::Answer { re: 1, body });
     }
 }

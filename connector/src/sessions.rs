@@ -1,6 +1,7 @@
 //! DeviceId → session: who is connected to this connector now.
 
 use std::collections::HashMap;
+use std::hash::{BuildHasherDefault, DefaultHasher};
 use std::sync::Arc;
 
 use parking_lot::RwLock;
@@ -10,7 +11,8 @@ use crate::handle::Handle;
 /// Independent parts of the map, so that logins do not wait for each other.
 const SHARDS: usize = 64;
 
-type Shard = RwLock<HashMap<u64, Arc<Handle>>>;
+/// Hashed without a secret, so that what is done to all can be repeated: no device chooses its id.
+type Shard = RwLock<HashMap<u64, Arc<Handle>, BuildHasherDefault<DefaultHasher>>>;
 
 /// The devices of this connector.
 pub struct Sessions {
@@ -32,6 +34,11 @@ impl Sessions {
             Some(known) if known.epoch > handle.epoch => Some(handle),
             _ => shard.insert(handle.device, handle),
         }
+    }
+
+    /// The device's present session.
+    pub fn get(&self, device: u64) -> Option<Arc<Handle>> {
+        self.shard(device).read().get(&device).cloned()
     }
 
     /// Removes a session if it is still the one of that connection.

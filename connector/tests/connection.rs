@@ -149,7 +149,9 @@ async fn a_refreshed_token_keeps_the_connection() {
     let token = world.hello(60).token;
     device.send(3, client_frame::Body::RefreshAuth(v1::RefreshAuth { token })).await;
     let answer = device.next().await.unwrap();
-    assert!(matches!(answer.body, Some(server_frame::Body::AuthRefreshed(_))), "{answer:?}");
+    let Some(server_frame::Body::AuthRefreshed(refreshed)) = answer.body else { panic!("{answer:?}") };
+    // The token and the leeway of clocks.
+    assert_eq!(refreshed.expires_ms - refreshed.server_time_ms, 65_000);
     let started = tokio::time::Instant::now();
     assert_eq!(device.goodbye().await.0, Code::TOKEN_EXPIRED);
     assert!(started.elapsed().as_secs() >= 59);

@@ -22,7 +22,8 @@ async fn talk(pieces: &[&[u8]]) -> (String, bool) {
     client.set_nodelay(true).unwrap();
     let (stream, _) = listener.accept().await.unwrap();
     let policy = UpgradePolicy::new(["https://app.example.com"]).unwrap();
-    let serve = async { accept_http(stream, &policy, &router).await.is_some() };
+    let room = tokio::sync::Semaphore::new(1);
+    let serve = async { accept_http(stream, &policy, &router, &room).await.device().is_some() };
     let ask = async {
         for piece in pieces {
             client.write_all(piece).await.unwrap();

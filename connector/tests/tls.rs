@@ -106,10 +106,10 @@ async fn websocket_over_tls() {
     let config = client_config(std::slice::from_ref(&made.certificate_der), &[HTTP_ALPN]);
     let (client, server) = connect(&made, Use::Http, "localhost", config).await;
     let (client, server) = (client.unwrap(), server.unwrap());
-    let (policy, router) = (UpgradePolicy::default(), Router::new());
-    let (server, client) =
-        tokio::join!(accept_http(server, &policy, &router), client_async("ws://localhost/v1/ws", client));
-    let (mut server, mut client) = (server.unwrap(), client.unwrap().0);
+    let (policy, router, room) = (UpgradePolicy::default(), Router::new(), tokio::sync::Semaphore::new(1));
+    let accepting = accept_http(server, &policy, &router, &room);
+    let (server, client) = tokio::join!(accepting, client_async("ws://localhost/v1/ws", client));
+    let (mut server, mut client) = (server.device().unwrap(), client.unwrap().0);
     assert_eq!(server.kind(), TransportKind::WebSocketTls);
 
     let sent: Vec<u8> = (0..700_000).map(|i| (i % 253) as u8).collect();

@@ -7,6 +7,7 @@ use futures::{SinkExt, StreamExt};
 use protocol::code::Code;
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::{TcpListener, TcpStream};
+use tokio::sync::Semaphore;
 use tokio_tungstenite::tungstenite::protocol::frame::coding::{Data, OpCode};
 use tokio_tungstenite::tungstenite::protocol::frame::{CloseFrame, Frame, coding::CloseCode};
 use tokio_tungstenite::tungstenite::{Error, Message};
@@ -25,7 +26,9 @@ async fn connect() -> (Client, Server) {
     let address = listener.local_addr().unwrap();
     let accept = async {
         let (stream, _) = listener.accept().await.unwrap();
-        accept_http(stream, &UpgradePolicy::default(), &Router::new()).await.unwrap()
+        let room = Semaphore::new(1);
+        let served = accept_http(stream, &UpgradePolicy::default(), &Router::new(), &room).await;
+        served.device().unwrap()
     };
     let dial = async {
         let stream = TcpStream::connect(address).await.unwrap();

@@ -170,6 +170,12 @@ section! {
         accepts_per_second: u32 = 10_000, in 1..=1_000_000;
         /// Connections at once, over all transports.
         max_connections: usize = 100_000, in 1..=10_000_000;
+        /// Connections of the HTTP port at once that are no devices, such as pages and probes; others are told 503.
+        max_http_connections: usize = 512, in 1..=1_000_000;
+        /// Conversations that one user may create per minute on average; a first message to somebody creates one.
+        creations_per_minute: u32 = 60, in 1..=60_000;
+        /// Conversations that one user may create at once after a pause.
+        creations_at_once: u32 = 200, in 1..=1_000_000;
     }
 }
 

@@ -8,8 +8,8 @@ use std::fs;
 use std::path::Path;
 use std::sync::Arc;
 
-use support::{append, check, fill, key, tight};
-use whimbrel_storage::directory::Directory;
+use support::{all, append, check, fill, key, tight};
+use whimbrel_storage::directory::{Directory, UserInfo};
 use whimbrel_storage::log::{AppendOutcome, Log};
 use whimbrel_storage::member::Cursors;
 use whimbrel_storage::{EmbeddedConfig, EmbeddedStore, OpenError, StoreError};
@@ -118,6 +118,35 @@ async fn one_sync_serves_many_appends() {
     let stats = store.stats();
     assert_eq!((stats.appends, stats.entries, stats.commits), (50, 100, stats.fsyncs));
     assert!(stats.fsyncs < 25, "{stats:?}");
+}
+
+/// A row looked up is one point read, a range one range read whatever it holds.
+#[tokio::test(flavor = "multi_thread")]
+async fn reads_are_counted_one_by_one() {
+    let dir = tempfile::tempdir().unwrap();
+    let store = EmbeddedStore::open(EmbeddedConfig::new(dir.path())).unwrap();
+    let epoch = Log::open(&store, &key(0)).await.unwrap().epoch;
+    let mut before = store.stats();
+    let mut since = || {
+        let (now, then) = (store.stats(), std::mem::replace(&mut before, store.stats()));
+        (now.point_reads - then.point_reads, now.range_reads - then.range_reads)
+    };
+    assert_eq!(store.append(append(0, epoch, 0, 2)).await, AppendOutcome::Applied);
+    assert_eq!(since(), (1, 0), "of a log that is held only who joins is looked up");
+    assert_eq!(store.tip(&key(0)).await, Ok(2));
+    assert_eq!(since(), (1, 0));
+    assert_eq!(store.tip(&key(1)).await, Ok(0));
+    assert_eq!(since(), (1, 0), "what is not there is looked up too");
+    assert_eq!(store.read(&key(0), all()).await.unwrap().len(), 2);
+    assert_eq!(since(), (1, 1), "the head, and all entries as one range");
+    let users = ["ann", "bob", "cid"].map(String::from);
+    assert_eq!(store.users("tenant", &users).await.unwrap(), [None, None, None]);
+    assert_eq!(since(), (3, 0));
+    let name = UserInfo { name: "Ann".into(), role: protocol::v1::Role::Member };
+    store.put_user("tenant", "ann", name.clone()).await.unwrap();
+    assert_eq!(since(), (2, 0), "once by the caller, once by the writer");
+    store.put_user("tenant", "ann", name).await.unwrap();
+    assert_eq!(since(), (1, 0), "nothing to write, so the writer does not look");
 }
 
 /// Without `sync` a lost tail is what the operator chose; with it, it is damage.

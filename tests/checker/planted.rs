@@ -204,3 +204,13 @@ fn a_test_fails_with_the_violations() {
     final_log(&mut h).pop();
     assert_holds(&h);
 }
+
+#[test]
+fn an_entry_that_lost_its_content_is_the_same_entry() {
+    let mut h = good();
+    let bare = |n| Entry { body: Vec::new(), recalled: true, ..entry(3, ALICE, n) };
+    saw(&mut h, BOB, bare(2));
+    assert_eq!(broken(&h), []);
+    saw(&mut h, BOB, Entry { body: vec![2], ..bare(2) });
+    assert_eq!(broken(&h), [2], "it was recalled and has content");
+}

@@ -74,6 +74,7 @@ async fn a_refreshed_token_keeps_the_connection() {
         panic!("the token is good")
     };
     assert!(refreshed.expires_ms > welcome.auth_expires_ms + 3_000_000);
+    assert!((0..10_000).contains(&(refreshed.server_time_ms - welcome.server_time_ms)), "{refreshed:?}");
     // Past the end of the first token.
     let beyond = welcome.auth_expires_ms - welcome.server_time_ms + 1_500;
     tokio::time::sleep(std::time::Duration::from_millis(beyond as u64)).await;

@@ -13,7 +13,7 @@ use tokio_tungstenite::tungstenite::Message;
 use tokio_tungstenite::tungstenite::client::IntoClientRequest;
 use tokio_tungstenite::{MaybeTlsStream, WebSocketStream, connect_async};
 
-use crate::support::process::Gateway;
+use crate::support::process::{Gateway, Settings};
 use crate::support::raw::hello;
 use crate::support::{http, soon};
 
@@ -49,6 +49,39 @@ async fn next(socket: &mut Socket) -> Option<Told> {
 
 fn frame_header() -> usize {
     protocol::limit::FRAME_HEADER_BYTES
+}
+
+#[tokio::test]
+async fn pages_do_not_use_up_the_places_of_devices() {
+    let gateway = Gateway::with(Settings::new().set("limits.max_http_connections", 4)).await;
+    let mut pages = Vec::new();
+    for _ in 0..6 {
+        let mut page = TcpStream::connect(gateway.http).await.unwrap();
+        page.write_all(b"GET /healthz HTTP/1.1\r\nHost: h\r\n\r\n").await.unwrap();
+        let mut head = [0; 12];
+        soon("an answer", page.read_exact(&mut head)).await.unwrap();
+        // Kept alive, so its place is taken.
+        pages.push((String::from_utf8(head.to_vec()).unwrap(), page));
+    }
+    let refused = pages.iter().filter(|(head, _)| head == "HTTP/1.1 503").count();
+    assert_eq!(refused, 2, "{pages:?}");
+    assert!(pages[..4].iter().all(|(head, _)| head == "HTTP/1.1 200"), "{pages:?}");
+    login(&gateway, "alice").await;
+    drop(pages);
+    // Places come back.
+    let metrics = async {
+        loop {
+            if let Ok(answer) = http::get(gateway.http, "/metrics").await
+                && answer.status == 200
+            {
+                return answer.body;
+            }
+            tokio::time::sleep(std::time::Duration::from_millis(50)).await;
+        }
+    };
+    let metrics = soon("a place", metrics).await;
+    let count = metrics.lines().find_map(|line| line.strip_prefix("whimbrel_connector_refused_http_total "));
+    assert!(count.unwrap().parse::<u64>().unwrap() >= 2, "{count:?}");
 }
 
 /// GoAway and close code, whatever comes before.

@@ -1,4 +1,5 @@
-//! F15: all devices are cut off and connect again at once.
+//! F15: all devices are cut off and connect again at once. Before that each is cut off by itself: what the store then reads
+//! is what coming back costs in steady times.
 
 use std::net::SocketAddr;
 use std::time::{Duration, Instant};
@@ -10,6 +11,7 @@ use crate::args::Scale;
 use crate::load::Load;
 use crate::report::Report;
 use crate::support::fleet::Fleet;
+use crate::support::metrics::Metrics;
 use crate::support::process::Gateway;
 use crate::support::proxy::Proxy;
 use crate::support::raw::{Raw, text_to};
@@ -23,6 +25,14 @@ const GIVEN_UP: Duration = Duration::from_secs(180);
 /// File descriptors of this process for each device: its own, and two of the proxy.
 const FILES_EACH: usize = 3;
 const FILES_FOR_THE_REST: usize = 300;
+/// Between one device and the next while they are cut off one by one.
+const PACE: Duration = Duration::from_millis(4);
+/// Store reads in the storm, against those of as many devices that come back one by one.
+const READS: f64 = 1.2;
+/// Presence changes that are stored for each device: it went, it came back; and a few of the load's.
+const PRESENCE: f64 = 2.05;
+/// Reads made on purpose, each of one row, which must be counted.
+const PROBES: u64 = 50;
 /// Connections that tell every device something afterwards.
 const TELLERS: usize = 4;
 
@@ -36,22 +46,53 @@ pub async fn run(scale: Scale) -> Report {
     let up = fleet.back(built, GIVEN_UP).await.len();
     report.exactly("devices logged in", up, devices);
     report.figure("all logged in for the first time after", built.elapsed().as_secs_f64(), "s");
-    let load = Load::start(&gateway, proxy.address, scale.pick(200, 2_000)).await;
-    load.recorder.acked(20).await;
+    let messages = scale.pick(200, 2_000);
+    let before = Metrics::of(gateway.http).await;
+    let mut load = Load::start(&gateway, proxy.address, messages).await;
+    one_by_one(&mut report, &proxy, &fleet).await;
+    load.sent().await;
+    let steady = Cost::since(&before, &gateway).await;
+    let before = Metrics::of(gateway.http).await;
+    load.send(&gateway, proxy.address, messages);
+    load.recorder.acked(Load::total(messages) + 20).await;
     let cut = Instant::now();
     report.at_least("connections cut", proxy.cut_all() as f64, "", devices as f64);
     let (back, busy) =
         tokio::join!(fleet.back(cut, GIVEN_UP), cpu_percent(gateway.pid(), Duration::from_secs(5)));
+    load.sent().await;
+    let storm = Cost::since(&before, &gateway).await;
     report.figure("processor in the first 5 s", busy, "%");
-    let in_time = back.iter().filter(|time| **time <= BACK).count();
-    report.at_least("devices back in time", 100.0 * in_time as f64 / devices as f64, "%", SHARE);
-    report.percentiles("devices back", &back, 50.0, 99.0, None);
-    report.percentiles("devices back", &back, 95.0, 100.0, None);
-    report.exactly("devices back in the end", back.len(), devices);
+    compare(&mut report, &steady, &storm, devices as f64);
+    counts(&mut report, &gateway).await;
+    punctual(&mut report, &back, devices);
     report.exactly("devices told to stay away", fleet.banned().len(), 0);
     report.exactly("devices reached afterwards", reached(&gateway, &fleet).await, devices);
     report.history(&load.finish(&gateway).await);
     report
+}
+
+fn punctual(report: &mut Report, back: &[Duration], devices: usize) {
+    let in_time = back.iter().filter(|time| **time <= BACK).count();
+    report.at_least("devices back in time", 100.0 * in_time as f64 / devices as f64, "%", SHARE);
+    report.percentiles("devices back", back, 50.0, 99.0, None);
+    report.percentiles("devices back", back, 95.0, 100.0, None);
+    report.exactly("devices back in the end", back.len(), devices);
+}
+
+/// Holds what the storm cost against what the same devices cost one by one.
+fn compare(report: &mut Report, steady: &Cost, storm: &Cost, devices: f64) {
+    for (when, cost) in [("one by one", steady), ("in the storm", storm)] {
+        report.figure(format!("logins, {when}"), cost.logins, "");
+        report.figure(format!("presence changes, {when}"), cost.presence, "");
+        report.figure(format!("store reads, {when}"), cost.reads, "");
+    }
+    let each = steady.to_come_back() / devices;
+    // Who logs in is looked up at least once.
+    report.at_least("store reads a device to come back, one by one", each, "", 1.0);
+    report.figure("store reads a device to come back, in the storm", storm.to_come_back() / devices, "");
+    let ratio = storm.to_come_back() / steady.to_come_back().max(1.0);
+    report.at_most("store reads to come back, storm to one by one", ratio, "", READS);
+    report.at_most("presence changes a device, in the storm", storm.presence / devices, "", PRESENCE);
 }
 
 /// As many devices as this process has file descriptors for.
@@ -61,6 +102,58 @@ fn fitting(report: &mut Report, wanted: usize) -> usize {
         report.note(format!("only {fit} devices instead of {wanted}: ulimit -n is {}", file_limit()));
     }
     wanted.min(fit)
+}
+
+/// Cuts each device off by itself and waits until all are back.
+async fn one_by_one(report: &mut Report, proxy: &Proxy, fleet: &Fleet) {
+    let (mut pace, began) = (tokio::time::interval(PACE), Instant::now());
+    let mut cut = 0;
+    for _ in 0..fleet.len() {
+        pace.tick().await;
+        cut += usize::from(proxy.cut_oldest());
+    }
+    report.exactly("devices cut off one by one", cut, fleet.len());
+    report.exactly("of them back", fleet.back(began, GIVEN_UP).await.len(), fleet.len());
+}
+
+/// What the gateway has done since a moment.
+struct Cost {
+    /// Rows looked up and ranges of rows read.
+    reads: f64,
+    logins: f64,
+    /// Presence changes stored. Each looks one row up: that is the price of an absence longer than the grace, not of
+    /// coming back, and it has a limit of its own.
+    presence: f64,
+}
+
+impl Cost {
+    async fn since(before: &Metrics, gateway: &Gateway) -> Cost {
+        let now = Metrics::of(gateway.http).await;
+        let risen = |name| (now.get(name) - before.get(name)) as f64;
+        Cost {
+            reads: reads(&now) as f64 - reads(before) as f64,
+            logins: risen("whimbrel_channel_logins_total"),
+            presence: risen("whimbrel_channel_presence_recorded_total"),
+        }
+    }
+
+    fn to_come_back(&self) -> f64 {
+        self.reads - self.presence
+    }
+}
+
+fn reads(metrics: &Metrics) -> u64 {
+    metrics.get("whimbrel_store_point_reads_total") + metrics.get("whimbrel_store_range_reads_total")
+}
+
+/// A read more is a read more counted: `/readyz` looks one row up.
+async fn counts(report: &mut Report, gateway: &Gateway) {
+    let before = reads(&Metrics::of(gateway.http).await);
+    for _ in 0..PROBES {
+        crate::support::http::get(gateway.http, "/readyz").await.expect("it answers");
+    }
+    let counted = reads(&Metrics::of(gateway.http).await) - before;
+    report.at_least("store reads made on purpose, counted", counted as f64, "", PROBES as f64);
 }
 
 /// Tells every device something; how many hear it.

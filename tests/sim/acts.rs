@@ -12,9 +12,12 @@ type Deed = fn(&mut World, usize);
 type Fault = fn(&mut World);
 
 /// Weights of what users do.
-const DEEDS: [(u64, Deed); 9] = [
+const DEEDS: [(u64, Deed); 14] = [
     (40, World::sends_some),
     (8, World::sends_direct),
+    (9, World::edits),
+    (6, World::recalls),
+    (3, World::replies),
     (4, World::creates),
     (7, World::changes_members),
     (3, World::leaves),
@@ -22,18 +25,22 @@ const DEEDS: [(u64, Deed); 9] = [
     (8, World::reads),
     (3, World::lists),
     (4, World::signals),
+    (4, World::sets_presence),
+    (2, World::reads_stream),
 ];
 
 /// Weights of what goes wrong.
-const FAULTS: [(u64, Fault); 12] = [
+const FAULTS: [(u64, Fault); 14] = [
     (10, World::cuts),
     (4, World::half_opens),
     (8, World::stalls),
     (8, World::slows),
     (8, World::goes_away),
     (6, World::crashes_app),
+    (1, World::leaves_for_good),
     (8, World::takes_over),
     (5, World::kills_gateway),
+    (4, World::drains_gateway),
     (2, World::freezes_gateway),
     (6, World::slows_store),
     (5, World::fails_store),
@@ -56,7 +63,7 @@ impl World {
         FAULTS[which].1(self);
     }
 
-    fn some_conversation(&mut self, d: usize) -> Option<String> {
+    pub fn some_conversation(&mut self, d: usize) -> Option<String> {
         let known: Vec<String> = self.devices[d].app.streams.keys().cloned().collect();
         (!known.is_empty()).then(|| self.rng.pick(&known).clone())
     }
@@ -67,14 +74,14 @@ impl World {
         self.rng.pick(&others).clone()
     }
 
-    fn text(&mut self, d: usize) -> v1::Send {
+    pub fn text(&mut self, d: usize) -> v1::Send {
         self.written += 1;
         let large = self.large && self.rng.chance(200);
         let length = if large { self.rng.range(1_000, 6_000) } else { self.rng.range(1, 40) };
         let mut data = format!("{} {} ", self.devices[d].name, self.written).into_bytes();
         data.resize(data.len() + length as usize, b'.');
         let content = v1::Content { r#type: "text/plain".into(), data: data.into() };
-        v1::Send { content: Some(content), hidden: self.rng.chance(50), ..Default::default() }
+        v1::Send { content: Some(content), hidden: self.rng.chance(80), ..Default::default() }
     }
 
     fn sends_some(&mut self, d: usize) {
@@ -212,7 +219,7 @@ impl World {
         }
     }
 
-    fn some_device(&mut self) -> usize {
+    pub fn some_device(&mut self) -> usize {
         self.rng.below(self.devices.len() as u64) as usize
     }
 

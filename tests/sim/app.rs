@@ -5,13 +5,13 @@ use std::collections::BTreeMap;
 use client::error::RequestError;
 use client::inboxes::StreamId;
 use client::requests::Ticket;
-use client::{Ack, Event as Told, Message, MessageId, Since};
+use client::{Ack, Change, Event as Told, Message, MessageId, Since};
+use protocol::v1;
 use protocol::v1::client_frame::Body as Ask;
 use protocol::v1::server_frame::Body as Answer;
-use protocol::v1::{self, ServerFrame};
 
 use crate::say;
-use crate::support::history::{Entry, Event, Op, Outcome, ReadResult};
+use crate::support::history::{Entry, Event, Meaning, Op, Outcome, ReadResult};
 use crate::world::{Ev, World};
 
 /// What an application remembers.
@@ -24,6 +24,10 @@ pub struct App {
     pub unsettled: Vec<Unsettled>,
     /// The highest seq seen of each conversation; survives the application.
     pub seen: BTreeMap<String, u64>,
+    /// Conversation → what it was given, by seq; survives the application.
+    pub log: BTreeMap<String, BTreeMap<u64, Message>>,
+    /// Reads and lists on their way, by the frame's id.
+    pub asked: BTreeMap<u64, Op>,
 }
 
 /// A send that has no outcome yet.
@@ -41,6 +45,7 @@ pub enum Purpose {
     Create,
     Change(String, MessageId),
     Mark,
+    SetPresence(bool),
     Other,
 }
 
@@ -131,6 +136,7 @@ impl World {
             (Purpose::Change(conversation, id), Ok(Answer::SendAck(ack))) => {
                 self.changed(d, &conversation, id, ack.seq);
             }
+            (Purpose::SetPresence(away), Ok(Answer::Presence(_))) => self.devices[d].away = away,
             (Purpose::Mark, Ok(Answer::Cursor(cursor))) => {
                 let (conversation, user) = (self.full(d, &cursor.conversation), self.full_user(d));
                 let v1::Cursor { read, delivered, .. } = cursor;
@@ -180,6 +186,8 @@ impl World {
         let seen = device.app.seen.entry(message.conversation.clone()).or_default();
         *seen = (*seen).max(message.seq);
         let (number, life) = (device.number, device.life);
+        let log = device.app.log.entry(message.conversation.clone()).or_default();
+        log.insert(message.seq, message.clone());
         let conversation = self.full(d, &message.conversation);
         let entry = Entry {
             seq: message.seq,
@@ -187,6 +195,13 @@ impl World {
             id: message.id[..].try_into().unwrap_or_default(),
             body: message.content.data.to_vec(),
             change: message.members_changed.is_some(),
+            meaning: match message.change() {
+                Some(Change::Edit(seq)) => Meaning::Edit(seq),
+                Some(Change::Recall(seq)) => Meaning::Recall(seq),
+                None if message.hidden => Meaning::Hidden,
+                None => Meaning::Shown,
+            },
+            recalled: message.recalled,
         };
         self.history.push(Event::Saw { device: number, conversation, entry });
         let at = self.now + self.rng.range(0, 50);
@@ -215,62 +230,6 @@ impl World {
                 self.follow(d, &conversation);
             }
             _ => {}
-        }
-    }
-
-    /// What a frame tells a device, beside what its session makes of it.
-    pub fn record(&mut self, d: usize, frame: &ServerFrame) {
-        match &frame.body {
-            Some(Answer::Message(message)) => self.received(d, &message.conversation, message),
-            Some(Answer::Head(head)) => self.learned(d, &head.conversation, head.tip),
-            Some(Answer::SendAck(ack)) => self.learned(d, &ack.conversation, ack.seq),
-            Some(Answer::SyncResult(result)) => {
-                for range in result.ranges.iter().filter(|range| range.error.is_none()) {
-                    range.messages.iter().for_each(|message| self.received(d, &range.conversation, message));
-                    self.learned(d, &range.conversation, range.tip);
-                }
-            }
-            Some(Answer::Conversations(page)) => {
-                for row in &page.conversations {
-                    let last = row.last_message.iter();
-                    last.for_each(|message| self.received(d, &row.conversation, message));
-                    self.learned(d, &row.conversation, row.tip);
-                }
-            }
-            Some(Answer::Cursor(cursor)) if frame.re == 0 => {
-                let (device, conversation) = (self.devices[d].number, self.full(d, &cursor.conversation));
-                let user = format!("{}/{}", self.devices[d].tenant, cursor.user);
-                let v1::Cursor { read, delivered, .. } = *cursor;
-                let connection = self.devices[d].conn().unwrap_or_default() as u64;
-                let told = Event::CursorTold { device, connection, conversation, user, read, delivered };
-                self.history.push(told);
-            }
-            _ => {}
-        }
-    }
-
-    fn received(&mut self, d: usize, conversation: &str, message: &v1::Message) {
-        if message.seq > 0 {
-            let (device, user) = (self.devices[d].number, self.full_user(d));
-            let (conversation_full, seq) = (self.full(d, conversation), message.seq);
-            self.history.push(Event::Received { device, user, conversation: conversation_full, seq });
-            self.learned(d, conversation, seq);
-        }
-    }
-
-    fn learned(&mut self, d: usize, conversation: &str, tip: u64) {
-        let (device, conversation, at) = (self.devices[d].number, self.full(d, conversation), self.now);
-        self.history.push(Event::Learned { device, conversation, tip, at });
-    }
-
-    /// A message off the wire, or out of the log.
-    pub fn entry(&self, message: &v1::Message) -> Entry {
-        Entry {
-            seq: message.seq,
-            device: self.ids.get(&message.sender_device).copied().unwrap_or(message.sender_device),
-            id: message.client_msg_id[..].try_into().unwrap_or_default(),
-            body: message.content.as_ref().map(|content| content.data.to_vec()).unwrap_or_default(),
-            change: message.members_changed.is_some(),
         }
     }
 }

@@ -13,6 +13,7 @@ use storage::log::{
 use storage::member::{Cursors, MemberRow};
 
 use crate::mutant::Mutant;
+use crate::presence::Streams;
 
 /// The store's tables.
 #[derive(Clone, Default)]
@@ -30,6 +31,7 @@ pub struct Data {
     lag: u64,
     /// Appends that are on their way; only a planted bug looks at them.
     pub unsynced: Vec<Append>,
+    pub streams: Streams,
     /// Conversations and tips that were committed since the world last looked.
     pub committed: Vec<(ConversationKey, u64)>,
 }
@@ -119,7 +121,11 @@ impl Data {
             return AppendOutcome::Conflict { tip: log.tip(), epoch: log.epoch };
         }
         for entry in &append.entries {
-            log.take(entry.payload.clone(), entry.kind);
+            let kind = match (self.mutant, entry.kind) {
+                (Some(Mutant::EditCounted), EntryKind::Edit(_)) => EntryKind::Shown,
+                (_, kind) => kind,
+            };
+            log.take(entry.payload.clone(), kind);
             let seq = log.tip();
             if let Some(of) = entry.slot {
                 let slot = SenderSlot { slot: of.slot, client_msg_id: of.client_msg_id, seq };
@@ -167,12 +173,21 @@ impl Data {
             if bytes > range.max_bytes && !read.is_empty() {
                 break;
             }
-            read.push(StoredEntry { seq, payload, fate: log.fate(seq) });
+            read.push(StoredEntry { seq, payload, fate: self.fate(log, seq) });
         }
         if range.backwards {
             read.reverse();
         }
         read
+    }
+
+    fn fate(&self, log: &LogState, seq: u64) -> Fate {
+        let fate = log.fate(seq);
+        match self.mutant {
+            Some(Mutant::RecallForgotten) => Fate { recalled: false, ..fate },
+            Some(Mutant::EditForgotten) => Fate { edited: 0, ..fate },
+            _ => fate,
+        }
     }
 
     pub fn tip(&self, key: &ConversationKey) -> u64 {

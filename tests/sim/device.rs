@@ -5,23 +5,20 @@ use std::time::{Duration, Instant};
 use bytes::{Bytes, BytesMut};
 use client::reconnect::{Backoff, Lost, STABLE_AFTER};
 use client::session::{Action, Session};
-use connector::auth::{NewClaims, mint};
 use protocol::code::Code;
 use protocol::codec::FrameCodec;
 use protocol::frame;
-use protocol::node::v1::Identity;
 use protocol::preface::PREFACE;
 use protocol::v1::client_frame::Body as Ask;
 use protocol::v1::go_away::Verdict;
 use protocol::v1::server_frame::Body as Told;
-use protocol::v1::{ClientFrame, Hello, Role, ServerFrame, Welcome};
-use protocol::version::{FEATURES, VERSIONS};
+use protocol::v1::welcome::Outcome;
+use protocol::v1::{ClientFrame, ServerFrame, Welcome};
 use rand::SeedableRng;
 use rand::rngs::StdRng;
 use tokio_util::codec::Decoder;
 
 use crate::app::App;
-use crate::gateway::{EPOCH_MS, PARTY, signing_key};
 use crate::mutant::Mutant;
 use crate::net::{Conn, Item};
 use crate::say;
@@ -64,6 +61,10 @@ pub struct Device {
     pub life: u64,
     /// The application does not run.
     pub dead: bool,
+    /// And it never will again.
+    pub gone: bool,
+    /// What it said last of whether somebody sits there, in this session.
+    pub away: bool,
     tick_ms: Option<u64>,
     /// Whether the history says that it is reachable.
     pub reachable: bool,
@@ -88,6 +89,8 @@ impl Device {
             turn: 0,
             life: 0,
             dead: false,
+            gone: false,
+            away: false,
             tick_ms: None,
             reachable: false,
         }
@@ -117,7 +120,7 @@ impl World {
         let device = &mut self.devices[d];
         device.turn += 1;
         device.input.clear();
-        let Some(gateway) = self.gateway_up() else {
+        let Some(gateway) = self.gateway_up().filter(|gateway| !self.gateways[*gateway].draining) else {
             let turn = self.devices[d].turn;
             let at = self.now + self.rng.range(1, 50);
             self.devices[d].link = Link::Waiting;
@@ -137,40 +140,9 @@ impl World {
         self.at(self.now + WELCOME_WITHIN_MS, Ev::NoWelcome(d, conn));
     }
 
-    fn hello(&self, d: usize) -> Hello {
-        let device = &self.devices[d];
-        Hello {
-            version_min: *VERSIONS.start(),
-            version_max: *VERSIONS.end(),
-            features: FEATURES,
-            client: None,
-            token: self.token(d),
-            installation: format!("installation-{}", device.number),
-            device_type: 0,
-            resume: device.session.resume(),
-            receive_window: device.window,
-        }
-    }
-
-    /// A token of the tenant's backend, whose clock is right.
-    fn token(&self, d: usize) -> String {
-        let Device { tenant, user, token_s, .. } = &self.devices[d];
-        let now_s = EPOCH_MS / 1000 + self.now as i64 / 1000;
-        let (tenant, user) = (tenant.clone(), user.clone());
-        let identity = Identity { tenant, user, name: String::new(), role: Role::Member.into() };
-        let party = PARTY.to_owned();
-        let claims = NewClaims {
-            identity,
-            issuer: party.clone(),
-            audience: party,
-            issued_s: now_s - 2 * 3600,
-            expires_s: now_s + token_s,
-        };
-        mint(&signing_key(), &claims).unwrap()
-    }
-
     fn write(&mut self, d: usize, conn: usize, frame: &ClientFrame) {
         self.note(d, format!("-> {}", say::client(frame)));
+        self.asks(d, frame);
         let bytes = frame::encode(frame);
         // The network cuts the stream where it likes.
         if self.rng.chance(100) && bytes.len() > 2 {
@@ -191,6 +163,7 @@ impl World {
         match item {
             Item::End(end) => {
                 self.conns[conn].device_open = false;
+                self.sent_away(conn);
                 let said = if end == End::Fin { "the server closed the connection" } else { "reset" };
                 self.on_lost(d, Lost::broken(said));
             }
@@ -224,6 +197,11 @@ impl World {
         if self.mutant == Some(Mutant::PushLost) && matches!(frame.body, Some(Told::Head(_))) {
             return;
         }
+        if let Some(Told::GoAway(away)) = &mut frame.body
+            && !self.hears_away(conn, away)
+        {
+            return;
+        }
         match self.devices[d].link {
             Link::Up(up) if up == conn => {
                 self.record(d, &frame);
@@ -247,6 +225,7 @@ impl World {
         let now = self.instant();
         let device = &mut self.devices[d];
         (device.link, device.connected_ms) = (Link::Up(conn), self.now);
+        device.away &= welcome.outcome() == Outcome::Resumed;
         device.session.on_connected(now, welcome);
         self.perform(d);
     }

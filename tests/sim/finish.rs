@@ -5,10 +5,9 @@ use std::collections::BTreeMap;
 use protocol::Proto as _;
 use protocol::v1::Message;
 use storage::ConversationKey;
-use storage::log::EntryKind;
 
 use crate::data::LogState;
-use crate::support::history::Event;
+use crate::support::history::{Entry, Event, Meaning};
 use crate::world::World;
 
 impl World {
@@ -75,7 +74,8 @@ impl World {
             let (read, delivered) = (cursors.read, cursors.delivered);
             self.history.push(Event::FinalCursor { conversation, user, read, delivered, tip });
         }
-        for d in 0..self.devices.len() {
+        self.final_presence();
+        for d in (0..self.devices.len()).filter(|d| !self.devices[*d].gone).collect::<Vec<_>>() {
             let device = self.devices[d].number;
             let online = self.devices[d].is_up();
             let unsettled = self.devices[d].app.unsettled.len() as u64;
@@ -87,10 +87,10 @@ impl World {
         let conversation = full(key);
         let decode = |payload: &bytes::Bytes| Message::decode(payload.clone()).unwrap();
         let messages: Vec<Message> = log.entries.iter().map(decode).collect();
-        let entries = messages.iter().map(|message| self.entry(message)).collect();
+        let entries: Vec<Entry> = messages.iter().map(|message| self.entry(message)).collect();
+        let silent = entries.iter().filter(|entry| entry.meaning != Meaning::Shown);
+        let seqs = silent.map(|entry| entry.seq).collect();
         self.history.push(Event::Final { conversation: conversation.clone(), entries });
-        let silent = log.kinds.iter().zip(1..).filter(|(kind, _)| **kind != EntryKind::Shown);
-        let seqs = silent.map(|(_, seq)| seq).collect();
         self.history.push(Event::Silent { conversation: conversation.clone(), seqs });
         let mut spans = Spans::default();
         messages.iter().for_each(|message| spans.apply(message));
@@ -119,8 +119,22 @@ impl World {
                 let follows = Event::Follows { device, user, conversation: conversation.clone(), from: 1 };
                 self.history.push(follows);
                 self.history.push(Event::CaughtUp { device, conversation });
+                self.rendered(d, &key.conversation);
             }
         }
+    }
+}
+
+impl World {
+    /// What the application shows of a conversation, by the client's own rules.
+    fn rendered(&mut self, d: usize, conversation: &str) {
+        let log = self.devices[d].app.log.get(conversation).into_iter().flat_map(|log| log.values());
+        let shown = client::message::shown(log.cloned().collect());
+        let body = |message: &client::Message| (!message.recalled).then(|| message.content.data.to_vec());
+        let rows = shown.iter().map(|message| (message.seq, body(message))).collect();
+        let (device, user) = (self.devices[d].number, self.full_user(d));
+        let conversation = self.full(d, conversation);
+        self.history.push(Event::Rendered { device, user, conversation, rows });
     }
 }
 

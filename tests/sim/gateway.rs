@@ -55,6 +55,8 @@ pub struct Gateway {
     started_ms: u64,
     /// The process does not get the processor.
     pub frozen: bool,
+    /// It was told to end and takes nobody in any more.
+    pub draining: bool,
 }
 
 /// What runs in it.
@@ -95,7 +97,15 @@ impl Gateway {
                 None => out.put(Out::BootFailed(id)),
             }
         });
-        Gateway { hub, parts, runtime: Some(runtime), base, started_ms: now_ms, frozen: false }
+        Gateway {
+            hub,
+            parts,
+            runtime: Some(runtime),
+            base,
+            started_ms: now_ms,
+            frozen: false,
+            draining: false,
+        }
     }
 
     /// Runs until something comes out, or until `limit_ms`; says what time it is then.
@@ -122,6 +132,13 @@ impl Gateway {
         let connector = &parts.connectors[at % parts.connectors.len()];
         connector.serve_stream(Socket { conn, pipe, hub: self.hub.clone() }, remote);
         true
+    }
+
+    /// Runs something in the process.
+    pub fn run<F: Future<Output = ()> + Send + 'static>(&self, work: impl FnOnce(&Parts) -> F) {
+        if let (Some(runtime), Some(parts)) = (&self.runtime, &*self.parts.lock()) {
+            runtime.spawn(work(parts));
+        }
     }
 
     pub fn is_up(&self) -> bool {

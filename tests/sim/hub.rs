@@ -3,9 +3,11 @@
 use std::sync::Arc;
 
 use parking_lot::Mutex;
+use storage::presence::EventPage;
 use tokio::sync::Notify;
 
 use crate::jobs::Job;
+use crate::support::history::Op;
 
 /// One thing that a gateway did.
 pub enum Out {
@@ -22,6 +24,15 @@ pub enum Out {
         device: u64,
         epoch: u64,
     },
+    /// A part of a tenant's presence stream, as the backend asked for.
+    Stream {
+        op: Op,
+        after: u64,
+        limit: usize,
+        page: EventPage,
+    },
+    /// The gateway has drained; so many connections were left, and whether all requests were finished.
+    Drained(usize, usize, bool),
     /// The gateway is up.
     Booted(usize),
     /// The gateway could not start.

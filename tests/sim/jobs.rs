@@ -7,11 +7,13 @@ use std::sync::Arc;
 use storage::directory::{DeviceKey, Directory, Listed, Listing, Membership, UserInfo};
 use storage::log::{Append, AppendOutcome, Log, Opened, ReadRange, SenderSlot, StoredEntry};
 use storage::member::{Cursors, MemberRow};
+use storage::presence::{PresenceEvents, RecordOutcome};
 use storage::{ConversationKey, StoreError};
 use tokio::sync::oneshot;
 
 use crate::data::Data;
 use crate::hub::{Hub, Out};
+use crate::presence::Record;
 
 /// Delivers an answer.
 pub type Reply = Box<dyn FnOnce() + Send>;
@@ -26,6 +28,7 @@ pub struct Job {
 
 pub enum JobBody {
     Append(Box<Append>, oneshot::Sender<AppendOutcome>),
+    Record(Record, oneshot::Sender<RecordOutcome>),
     /// An operation that changes something; given an error, it fails without an effect.
     Write(Run),
     Read(Run),
@@ -37,7 +40,7 @@ pub struct SimStore {
 }
 
 impl SimStore {
-    fn ask<T: Send + 'static>(
+    pub fn ask<T: Send + 'static>(
         &self,
         what: String,
         write: bool,
@@ -57,7 +60,7 @@ impl SimStore {
     }
 }
 
-fn gone() -> StoreError {
+pub fn gone() -> StoreError {
     StoreError::Unavailable("the store is gone".into())
 }
 
@@ -194,5 +197,9 @@ impl Directory for SimStore {
         let (named, user) = (key.clone(), user.to_owned());
         let what = format!("raise {key} {user} read {} delivered {}", to.read, to.delivered);
         self.ask(what, true, move |data| data.raise(&named, &user, to))
+    }
+
+    fn presence(&self) -> Option<&dyn PresenceEvents> {
+        Some(self)
     }
 }

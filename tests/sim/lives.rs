@@ -58,6 +58,7 @@ impl World {
         device.dead = true;
         device.app.streams.clear();
         device.app.tickets.clear();
+        device.app.asked.clear();
         if !keeps_seen {
             device.app.seen.clear();
         }
@@ -65,6 +66,25 @@ impl World {
             self.history.ended(unsettled.op, Outcome::Unknown);
         }
         self.devices[d].life
+    }
+
+    /// A user leaves with all devices and is not seen again.
+    pub fn leaves_for_good(&mut self) {
+        let of = self.some_device();
+        let (tenant, user) = (self.devices[of].tenant.clone(), self.devices[of].user.clone());
+        let others = self.devices.iter().filter(|device| !device.gone && device.user != user).count();
+        for d in 0..self.devices.len() {
+            let device = &self.devices[d];
+            if others > 2 && !device.gone && (&device.tenant, &device.user) == (&tenant, &user) {
+                self.note(d, "leaves for good".into());
+                if let Some(conn) = self.devices[d].conn().filter(|_| self.rng.chance(300)) {
+                    self.conns[conn].half_open = true;
+                }
+                self.stop(d);
+                self.kill_app(d);
+                self.devices[d].gone = true;
+            }
+        }
     }
 
     /// The application starts again; mostly it still knows what it had not sent for sure.
@@ -97,7 +117,11 @@ impl World {
         self.devices.iter_mut().for_each(|device| device.token_s = 3 * 3600);
         (0..self.conns.len()).for_each(|conn| self.heal_conn(conn));
         for d in 0..self.devices.len() {
-            if self.devices[d].dead {
+            if self.rng.chance(500) {
+                let at = self.now + self.rng.range(5_000, 60_000);
+                self.at(at, Ev::SetPresence(d));
+            }
+            if self.devices[d].dead && !self.devices[d].gone {
                 let at = self.now + self.rng.range(100, 5_000);
                 let life = self.devices[d].life;
                 self.at(at, Ev::Restart(d, life));

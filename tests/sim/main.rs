@@ -11,8 +11,11 @@
 //! | `gateway`, `links`, `socket`, `hub` | one gateway process, and everything that connects it to the world |
 //! | `net` | connections: delays, stalls, cuts |
 //! | `store`, `data`, `jobs` | the store: when things happen, what is stored, the traits |
-//! | `device`, `app` | a device's driver; the application on it, which writes the history |
-//! | `acts`, `lives` | what users do and what goes wrong; what starts, ends and comes back |
+//! | `presence` | the store's presence streams, and the backend that reads them |
+//! | `device`, `login` | a device's driver, and what it says of itself |
+//! | `app`, `record` | the application on a device, and frames: what they write into the history |
+//! | `acts`, `changes` | what users do, edits and recalls among it, and what goes wrong |
+//! | `lives`, `drain` | what starts, ends and comes back; the end of a gateway that is told to |
 //! | `finish` | what is looked at while and after a world runs |
 //! | `mutant` | bugs planted in this glue, each of which must be caught |
 //! | `run` | seeds on threads |
@@ -22,16 +25,21 @@
 
 mod acts;
 mod app;
+mod changes;
 mod data;
 mod device;
+mod drain;
 mod finish;
 mod gateway;
 mod hub;
 mod jobs;
 mod links;
 mod lives;
+mod login;
 mod mutant;
 mod net;
+mod presence;
+mod record;
 mod rng;
 mod run;
 mod say;

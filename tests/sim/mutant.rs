@@ -33,10 +33,24 @@ pub enum Mutant {
     AfterIgnored,
     /// The store's key lacks the tenant.
     TenantIgnored,
+    /// Reads do not look for recalls.
+    RecallForgotten,
+    /// Lists do not look for edits.
+    EditForgotten,
+    /// An edit is stored as a message to show.
+    EditCounted,
+    /// A presence that is known already is recorded again.
+    PresenceTwice,
+    /// The standing of who goes offline stays what it was.
+    StandingStays,
+    /// A gateway that drains acknowledges what it does not store any more.
+    DrainLosesAcked,
+    /// A gateway that drains hangs up without a word.
+    GoAwayLost,
 }
 
 impl Mutant {
-    pub const ALL: [Mutant; 15] = [
+    pub const ALL: [Mutant; 22] = [
         Mutant::AckBeforeCommit,
         Mutant::UnconditionalDetach,
         Mutant::NoDedupe,
@@ -52,6 +66,13 @@ impl Mutant {
         Mutant::CursorsFall,
         Mutant::AfterIgnored,
         Mutant::TenantIgnored,
+        Mutant::RecallForgotten,
+        Mutant::EditForgotten,
+        Mutant::EditCounted,
+        Mutant::PresenceTwice,
+        Mutant::StandingStays,
+        Mutant::DrainLosesAcked,
+        Mutant::GoAwayLost,
     ];
 
     /// The name on the command line.

@@ -42,6 +42,8 @@ pub struct Conn {
     pub admitted: Option<(u64, u64)>,
     /// The device was welcomed on it.
     pub welcomed: bool,
+    /// When its gateway was told to end, if nothing held it up then.
+    pub drained_ms: Option<u64>,
     /// Since when it stands without a route, if it does.
     pub unrouted_since: Option<u64>,
 }
@@ -72,8 +74,19 @@ impl Conn {
             gateway_open: true,
             admitted: None,
             welcomed: false,
+            drained_ms: None,
             unrouted_since: None,
         }
+    }
+
+    /// Nothing is on its way to the device, and nothing keeps anything from it.
+    pub fn is_idle(&self, now: u64) -> bool {
+        self.down.is_empty() && self.is_whole_since(now)
+    }
+
+    /// Nothing has kept anything from the device since then.
+    pub fn is_whole_since(&self, then: u64) -> bool {
+        !self.half_open && !self.broken && self.stalled_until.max(self.slow_until) <= then
     }
 
     fn due(&self, queue: &VecDeque<(u64, Item)>, now: u64, rng: &mut Rng) -> u64 {

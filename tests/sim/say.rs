@@ -2,7 +2,7 @@
 
 use protocol::v1::client_frame::Body as Asked;
 use protocol::v1::server_frame::Body as Told;
-use protocol::v1::{ClientFrame, Message, ServerFrame};
+use protocol::v1::{ClientFrame, Message, Relation, ServerFrame};
 
 /// What a device says.
 pub fn client(frame: &ClientFrame) -> String {
@@ -11,7 +11,8 @@ pub fn client(frame: &ClientFrame) -> String {
         Some(Asked::Send(send)) => {
             let to = if send.to_user.is_empty() { &send.conversation } else { &send.to_user };
             let after = if send.after.is_empty() { "" } else { " after another" };
-            format!("Send {} to {to}{after}", id(&send.client_msg_id))
+            let what = meaning(send.relation.as_ref(), send.hidden);
+            format!("Send{what} {} to {to}{after}", id(&send.client_msg_id))
         }
         Some(Asked::Sync(sync)) => {
             let ranges = sync.ranges.iter().map(|r| {
@@ -82,9 +83,18 @@ fn entry(message: &Message) -> String {
             let add: Vec<&str> = changed.added.iter().map(|member| member.user.as_str()).collect();
             format!("add {add:?} remove {:?}", changed.removed)
         }
-        None => id(&message.client_msg_id),
+        None => id(&message.client_msg_id) + &meaning(message.relation.as_ref(), message.hidden),
     };
-    format!("#{} by {} {what}", message.seq, message.sender)
+    let bare = if message.recalled { " recalled" } else { "" };
+    format!("#{} by {} {what}{bare}", message.seq, message.sender)
+}
+
+fn meaning(relation: Option<&Relation>, hidden: bool) -> String {
+    match relation {
+        Some(relation) => format!(" {} of #{}", relation.kind().as_str_name().to_lowercase(), relation.seq),
+        None if hidden => " hidden".to_owned(),
+        None => String::new(),
+    }
 }
 
 /// The beginning of an id, enough to tell it from others.

@@ -4,11 +4,13 @@ use std::collections::BTreeMap;
 
 use storage::StoreError;
 use storage::log::AppendOutcome;
+use storage::presence::RecordOutcome;
 use tokio::sync::oneshot;
 
 use crate::data::Data;
 use crate::jobs::{Job, JobBody, Reply};
 use crate::mutant::Mutant;
+use crate::presence::Record;
 use crate::world::{Ev, World};
 
 /// The store beside its data.
@@ -73,7 +75,7 @@ impl World {
     pub fn job(&mut self, gateway: usize, job: Job) {
         self.store.next += 1;
         let number = self.store.next;
-        let fate = self.fate(&job);
+        let fate = self.fate(gateway, &job);
         let (now, slow) = (self.now, self.store.slow_until > self.now);
         let (low, high) =
             if slow { (self.store.slow_ms / 2, self.store.slow_ms) } else { self.store.commit_ms };
@@ -92,12 +94,14 @@ impl World {
         self.at(at, Ev::Commit(number));
     }
 
-    fn fate(&mut self, job: &Job) -> Fate {
+    fn fate(&mut self, gateway: usize, job: &Job) -> Fate {
         let failing = self.store.failing_until > self.now;
+        let lost = self.mutant == Some(Mutant::DrainLosesAcked) && self.gateways[gateway].draining;
         match &job.body {
-            JobBody::Append(..) if self.rng.chance(self.store.unknown_permille) => {
+            JobBody::Append(..) | JobBody::Record(..) if self.rng.chance(self.store.unknown_permille) => {
                 *self.rng.pick(&[Fate::UnknownStored, Fate::UnknownNever, Fate::UnknownLate])
             }
+            JobBody::Append(..) if lost => Fate::AckedEarly,
             JobBody::Append(..) if self.mutant == Some(Mutant::AckBeforeCommit) => Fate::AckedEarly,
             _ if failing && self.rng.chance(self.store.failing_permille) => Fate::Fails,
             _ => Fate::Normal,
@@ -107,26 +111,18 @@ impl World {
     /// The time of an operation has come.
     pub fn commit(&mut self, number: u64) {
         let Some((gateway, mut job, fate)) = self.store.jobs.remove(&number) else { return };
-        let early = match (&mut job.body, fate) {
-            (JobBody::Append(_, answer), Fate::UnknownLate | Fate::AckedEarly) => {
-                let outcome = if fate == Fate::AckedEarly { AppendOutcome::Applied } else { self.timeout() };
-                Some((std::mem::replace(answer, oneshot::channel().0), outcome))
-            }
-            _ => None,
-        };
-        if let Some((answer, outcome)) = early {
-            self.trace.note(
-                self.now,
-                "store",
-                &format!("{}: answered {outcome:?} before it is stored", job.what),
-            );
+        if let Some(answer) = self.early(&mut job, fate) {
             self.store.jobs.insert(number, (gateway, job, Fate::Normal));
-            return self.reply_later(gateway, Box::new(move || drop(answer.send(outcome))));
+            return self.reply_later(gateway, answer);
         }
         let Job { what, body } = job;
         match body {
             JobBody::Append(append, answer) => {
                 let outcome = self.append(&what, &append, fate);
+                self.reply_later(gateway, Box::new(move || drop(answer.send(outcome))));
+            }
+            JobBody::Record(record, answer) => {
+                let outcome = self.record_presence(&what, &record, fate);
                 self.reply_later(gateway, Box::new(move || drop(answer.send(outcome))));
             }
             JobBody::Write(run) | JobBody::Read(run) => {
@@ -143,6 +139,28 @@ impl World {
         self.note_commits();
     }
 
+    /// The answer of an operation that is carried out later.
+    fn early(&mut self, job: &mut Job, fate: Fate) -> Option<Reply> {
+        if !matches!(fate, Fate::UnknownLate | Fate::AckedEarly) {
+            return None;
+        }
+        let told = if fate == Fate::AckedEarly { AppendOutcome::Applied } else { self.timeout() };
+        let said = format!("{}: answered {told:?} before it is stored", job.what);
+        let reply: Reply = match &mut job.body {
+            JobBody::Append(_, answer) => {
+                let answer = std::mem::replace(answer, oneshot::channel().0);
+                Box::new(move || drop(answer.send(told)))
+            }
+            JobBody::Record(_, answer) => {
+                let answer = std::mem::replace(answer, oneshot::channel().0);
+                Box::new(move || drop(answer.send(RecordOutcome::Unknown(late()))))
+            }
+            JobBody::Write(_) | JobBody::Read(_) => return None,
+        };
+        self.trace.note(self.now, "store", &said);
+        Some(reply)
+    }
+
     fn append(&mut self, what: &str, append: &storage::log::Append, fate: Fate) -> AppendOutcome {
         let stored = match fate {
             Fate::UnknownNever => AppendOutcome::Conflict { tip: 0, epoch: 0 },
@@ -157,9 +175,23 @@ impl World {
         told
     }
 
+    fn record_presence(&mut self, what: &str, record: &Record, fate: Fate) -> RecordOutcome {
+        let stored = match fate {
+            Fate::UnknownNever => RecordOutcome::Conflict,
+            Fate::Fails => RecordOutcome::Refused(StoreError::Unavailable("out of reach".into())),
+            _ => self.store.data.record(record),
+        };
+        let told = match fate {
+            Fate::UnknownStored | Fate::UnknownNever => RecordOutcome::Unknown(late()),
+            _ => stored.clone(),
+        };
+        self.trace.note(self.now, "store", &format!("{what}: {stored:?}, told {told:?}"));
+        told
+    }
+
     /// What a gateway is told when the store does not answer in time.
     fn timeout(&self) -> AppendOutcome {
-        let error = StoreError::Unavailable("no answer in time".into());
+        let error = late();
         match self.mutant {
             Some(Mutant::TimeoutIsFailure) => AppendOutcome::Refused(error),
             _ => AppendOutcome::Unknown(error),
@@ -229,4 +261,8 @@ impl World {
             self.history.push(crate::support::history::Event::Committed { conversation, tip, at });
         }
     }
+}
+
+fn late() -> StoreError {
+    StoreError::Unavailable("no answer in time".into())
 }

@@ -41,6 +41,8 @@ pub enum Ev {
     List(usize, u64),
     Restart(usize, u64),
     CloseConn(usize),
+    SetPresence(usize),
+    Drain(usize),
     Boot,
     Thaw(usize),
     EndZombie(usize),
@@ -233,6 +235,8 @@ impl World {
             Ev::List(d, life) if self.devices[d].life == life => self.list(d),
             Ev::Restart(d, life) if self.devices[d].life == life => self.restart(d),
             Ev::CloseConn(conn) => self.close_conn(conn),
+            Ev::SetPresence(d) => self.sets_presence(d),
+            Ev::Drain(gateway) => self.drain(gateway),
             Ev::Boot => self.boot(),
             Ev::Thaw(gateway) => self.thaw(gateway),
             Ev::EndZombie(gateway) => self.kill_gateway(gateway, false),
@@ -266,6 +270,8 @@ impl World {
                     Out::Admitted { conn, device, epoch } => {
                         self.conns[conn].admitted = Some((device, epoch));
                     }
+                    Out::Stream { op, after, limit, page } => self.stream_read(op, after, limit, page),
+                    Out::Drained(gateway, left, finished) => self.drained(gateway, left, finished),
                     Out::Booted(gateway) => {
                         self.booting = false;
                         self.note_world(format!("gateway {gateway} is up"));

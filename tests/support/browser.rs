@@ -37,7 +37,9 @@ impl Browser {
             .expect("chromedriver is needed: apt-get install chromium chromium-driver");
         let mut browser = Browser { driver, address, session: String::new(), _profile: profile };
         browser
-            .until("chromedriver is ready", async |b| b.call("GET", "/status", json!({})).await.ok())
+            .until("chromedriver is ready", PATIENCE, async |b| {
+                b.call("GET", "/status", json!({})).await.ok()
+            })
             .await;
         let capabilities = capabilities(browser._profile.path());
         let answer = browser.call("POST", "/session", capabilities).await.expect("the browser starts");
@@ -57,11 +59,16 @@ impl Browser {
 
     /// Waits until an element whose text contains `text` is there and shown.
     pub async fn wait_for(&self, selector: &str, text: &str) {
+        self.wait_long(selector, text, PATIENCE).await;
+    }
+
+    /// As `wait_for`, where it takes its time.
+    pub async fn wait_long(&self, selector: &str, text: &str, patience: Duration) {
         const FIND: &str = "return [...document.querySelectorAll(arguments[0])]
             .some((e) => e.checkVisibility() && e.textContent.includes(arguments[1]))";
         let there =
             async |b: &Browser| b.run(FIND, json!([selector, text])).await.as_bool().filter(|found| *found);
-        self.until(&format!("{selector} with {text:?}"), there).await;
+        self.until(&format!("{selector} with {text:?}"), patience, there).await;
     }
 
     /// Clicks the first element whose text contains `text`, as a person would.
@@ -76,6 +83,38 @@ impl Browser {
         self.wait_for(selector, "").await;
         let element = self.element(selector, "").await;
         self.command("POST", &format!("/element/{element}/value"), json!({ "text": keys })).await.unwrap();
+    }
+
+    /// Types where the focus is.
+    pub async fn keys(&self, keys: &str) {
+        let key = |kind: &'static str| move |value: char| json!({ "type": kind, "value": value });
+        let presses: Vec<Value> =
+            keys.chars().flat_map(|value| [key("keyDown")(value), key("keyUp")(value)]).collect();
+        let actions = json!({ "actions": [{ "type": "key", "id": "keyboard", "actions": presses }] });
+        self.command("POST", "/actions", actions).await.unwrap();
+    }
+
+    /// How many elements there are, shown or not.
+    pub async fn count(&self, selector: &str) -> u64 {
+        let script = "return document.querySelectorAll(arguments[0]).length";
+        self.run(script, json!([selector])).await.as_u64().unwrap()
+    }
+
+    /// All text that is shown.
+    pub async fn text(&self) -> String {
+        let text = self.run("return document.body.innerText", json!([])).await;
+        text.as_str().unwrap().to_owned()
+    }
+
+    /// Shows the window in this size.
+    pub async fn resize(&self, width: u32, height: u32) {
+        let size = json!({ "width": width, "height": height });
+        self.command("POST", "/window/rect", size).await.unwrap();
+    }
+
+    /// Minimizes the window: nobody sees the page.
+    pub async fn minimize(&self) {
+        self.command("POST", "/window/minimize", json!({})).await.unwrap();
     }
 
     /// Saves what the window shows.
@@ -95,8 +134,13 @@ impl Browser {
         id.unwrap_or_else(|| panic!("no {selector} with {text:?}"))
     }
 
-    async fn until<T>(&self, what: &str, condition: impl AsyncFn(&Browser) -> Option<T>) -> T {
-        let deadline = Instant::now() + PATIENCE;
+    async fn until<T>(
+        &self,
+        what: &str,
+        patience: Duration,
+        condition: impl AsyncFn(&Browser) -> Option<T>,
+    ) -> T {
+        let deadline = Instant::now() + patience;
         loop {
             if let Some(found) = condition(self).await {
                 return found;
@@ -105,7 +149,7 @@ impl Browser {
                 if !self.session.is_empty() {
                     self.screenshot("failed.png").await;
                 }
-                panic!("{what}: not within {PATIENCE:?}; see {}", artifacts().display());
+                panic!("{what}: not within {patience:?}; see {}", artifacts().display());
             }
             tokio::time::sleep(Duration::from_millis(25)).await;
         }

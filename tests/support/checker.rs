@@ -6,21 +6,30 @@
 //! | `delivery` | every entitled device sees every seq once, ascending; reads contain what was acked |
 //! | `tail` | who is online learns the tip in time |
 //! | `rights` | who may see what; members are what the log says |
+//! | `changes` | what edits and recalls may change, and what is served and shown of it |
 //! | `node` | routes, cursors, bytes that wait; everybody comes to rest |
+//! | `presence` | the presence stream |
+//! | `drain` | how a gateway ends that is told to |
 
+mod changes;
 mod delivery;
+mod drain;
 mod log;
 mod node;
+mod presence;
 mod rights;
 mod tail;
 
 use super::history::History;
 
+pub use changes::{devices_show_the_same, recalled_content_is_gone, writers_may_write};
 pub use delivery::{every_device_sees_every_entry, reads_contain_what_was_acked};
+pub use drain::a_drain_is_soft;
 pub use log::{
     acked_is_durable, no_phantoms, one_seq_per_message, send_order_is_seq_order, seqs_are_whole_and_immutable,
 };
 pub use node::{cursors_only_rise, everybody_comes_to_rest, live_connections_are_routed, memory_is_bounded};
+pub use presence::the_presence_stream_is_whole;
 pub use rights::members_are_what_the_log_says;
 pub use tail::the_tip_is_learned;
 
@@ -43,7 +52,7 @@ impl std::fmt::Display for Violation {
 pub type Checker = fn(&History) -> Vec<Violation>;
 
 /// Every checker, with the number of its invariant.
-pub const ALL: [(u8, Checker); 13] = [
+pub const ALL: [(u8, Checker); 18] = [
     (1, acked_is_durable),
     (2, seqs_are_whole_and_immutable),
     (3, one_seq_per_message),
@@ -51,12 +60,17 @@ pub const ALL: [(u8, Checker); 13] = [
     (5, send_order_is_seq_order),
     (6, every_device_sees_every_entry),
     (6, everybody_comes_to_rest),
+    (6, devices_show_the_same),
     (7, the_tip_is_learned),
     (8, reads_contain_what_was_acked),
+    (8, recalled_content_is_gone),
     (9, members_are_what_the_log_says),
+    (9, writers_may_write),
     (10, live_connections_are_routed),
     (11, cursors_only_rise),
     (12, memory_is_bounded),
+    (13, the_presence_stream_is_whole),
+    (14, a_drain_is_soft),
 ];
 
 /// What all checkers find.

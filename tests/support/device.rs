@@ -14,7 +14,7 @@ use tokio::net::TcpStream;
 use tokio::sync::watch;
 
 use super::fresh_id;
-use super::history::{Entry, Event, History, MsgId, Op, Outcome, ReadResult};
+use super::history::{Entry, Event, History, Meaning, MsgId, Op, Outcome, ReadResult};
 use super::process::Gateway;
 use super::raw::{Raw, hello};
 
@@ -218,6 +218,13 @@ pub fn shown(message: &client::Message) -> Entry {
         id: message.id.as_ref().try_into().expect("16 bytes"),
         body: message.content.data.to_vec(),
         change: message.members_changed.is_some(),
+        meaning: match message.change() {
+            Some(client::Change::Edit(seq)) => Meaning::Edit(seq),
+            Some(client::Change::Recall(seq)) => Meaning::Recall(seq),
+            None if message.hidden => Meaning::Hidden,
+            None => Meaning::Shown,
+        },
+        recalled: message.recalled,
     }
 }
 
@@ -242,6 +249,8 @@ pub fn entry(message: &Message) -> Entry {
         id: message.client_msg_id.as_ref().try_into().unwrap_or_default(),
         body: content.data.to_vec(),
         change: message.members_changed.is_some(),
+        meaning: Meaning::of(message),
+        recalled: message.recalled,
     }
 }
 

@@ -5,6 +5,9 @@
 
 use std::fmt;
 
+use protocol::v1::Message;
+use protocol::v1::relation::Kind;
+
 /// A DeviceId.
 pub type Device = u64;
 /// A client_msg_id.
@@ -23,6 +26,51 @@ pub struct Entry {
     pub body: Vec<u8>,
     /// A join, a leave or the creation: not the content of a recorded send.
     pub change: bool,
+    pub meaning: Meaning,
+    /// It came without its content, because it was recalled.
+    pub recalled: bool,
+}
+
+/// What an entry is to those who read.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum Meaning {
+    #[default]
+    Shown,
+    Hidden,
+    /// Takes the place of the content of this seq.
+    Edit(u64),
+    /// Takes the content of this seq, and of every edit of it, away.
+    Recall(u64),
+}
+
+impl Meaning {
+    pub fn of(message: &Message) -> Meaning {
+        match message.relation {
+            Some(relation) if relation.kind() == Kind::Edit => Meaning::Edit(relation.seq),
+            Some(relation) if relation.kind() == Kind::Recall => Meaning::Recall(relation.seq),
+            _ if message.hidden => Meaning::Hidden,
+            _ => Meaning::Shown,
+        }
+    }
+}
+
+/// What a user is to others.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord)]
+pub enum Standing {
+    #[default]
+    Offline,
+    Away,
+    Online,
+}
+
+/// One event of a tenant's presence stream.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Presence {
+    pub seq: u64,
+    pub user: String,
+    pub standing: Standing,
+    /// Of the writer.
+    pub epoch: u64,
 }
 
 /// How a send ended.
@@ -198,6 +246,71 @@ pub enum Event {
         conversation: String,
         seqs: Vec<u64>,
     },
+    /// A device asks for entries or for a list of conversations, in one frame.
+    Asks {
+        op: Op,
+        device: Device,
+    },
+    /// The answer served entries of a conversation: their seqs, and whether each came without its content.
+    Serves {
+        op: Op,
+        conversation: String,
+        entries: Vec<(u64, bool)>,
+    },
+    /// The answer listed a conversation whose last message is this, with the content of the edit `edited`, or its own
+    /// where that is 0.
+    Lists {
+        op: Op,
+        user: String,
+        conversation: String,
+        tip: u64,
+        last: Option<Entry>,
+        edited: u64,
+    },
+    /// What an application that is caught up shows of a conversation; `None` stands for what was recalled.
+    Rendered {
+        device: Device,
+        user: String,
+        conversation: String,
+        rows: Vec<(u64, Option<Vec<u8>>)>,
+    },
+    /// The backend asks for a tenant's presence stream.
+    StreamAsked {
+        op: Op,
+        tenant: String,
+    },
+    /// The events after `after`, at most `limit`.
+    StreamRead {
+        op: Op,
+        after: u64,
+        limit: u64,
+        tip: u64,
+        events: Vec<Presence>,
+    },
+    /// The whole presence stream and what is stored of each user, when everything had come to rest.
+    FinalPresence {
+        tenant: String,
+        events: Vec<Presence>,
+        standings: Vec<(String, Standing)>,
+    },
+    /// What a user's devices made of the user when everything had come to rest.
+    PresentAtRest {
+        tenant: String,
+        user: String,
+        standing: Standing,
+    },
+    /// A gateway that drains ended a connection that nothing held up; whether the device was told to come back.
+    SentAway {
+        device: Device,
+        connection: u64,
+        told: bool,
+    },
+    /// A gateway that drains refused a request, or the device.
+    RefusedInDrain {
+        device: Device,
+        code: u32,
+        retryable: bool,
+    },
     /// Bytes that wait for a device in its gateway, and the most that may.
     Held {
         device: Device,
@@ -247,6 +360,20 @@ impl History {
         let op = self.operation();
         let (user, conversation) = (user.to_owned(), conversation.to_owned());
         self.push(Event::ReadInvoked { op, device, user, conversation, from });
+        op
+    }
+
+    /// A device asks for entries or a list in one frame.
+    pub fn asks(&mut self, device: Device) -> Op {
+        let op = self.operation();
+        self.push(Event::Asks { op, device });
+        op
+    }
+
+    /// The backend asks for a tenant's presence stream.
+    pub fn asks_stream(&mut self, tenant: &str) -> Op {
+        let op = self.operation();
+        self.push(Event::StreamAsked { op, tenant: tenant.to_owned() });
         op
     }
 

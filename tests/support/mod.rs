@@ -13,7 +13,7 @@
 //! | `proxy`, `netns` | bad networks: a proxy that cuts, delays and swallows; a network namespace |
 //! | `disk` | bad disks: full, failing, stalling |
 //! | `fleet` | thousands of devices that keep themselves connected |
-//! | `usage` | what a process uses |
+//! | `usage`, `metrics` | what a process uses; what a gateway counts |
 
 pub mod browser;
 #[allow(dead_code, reason = "only the simulation sees inside the gateway")]
@@ -26,6 +26,8 @@ pub mod fleet;
 #[allow(dead_code, reason = "only the simulation sees inside the gateway")]
 pub mod history;
 pub mod http;
+#[allow(dead_code, reason = "not every test measures")]
+pub mod metrics;
 #[allow(dead_code, reason = "not every test has a network of its own")]
 pub mod netns;
 pub mod process;

@@ -97,6 +97,16 @@ impl Proxy {
         links.len()
     }
 
+    /// Cuts the connection that is there for longest; false if there is none.
+    pub fn cut_oldest(&self) -> bool {
+        let mut links = self.shared.links.lock();
+        if links.is_empty() {
+            return false;
+        }
+        links.remove(0).cut.cancel();
+        true
+    }
+
     /// How many connections there have been.
     pub fn connections(&self) -> usize {
         self.shared.made.load(Ordering::Relaxed)

@@ -1,5 +1,6 @@
 // The page: sign-in, the list, the open conversation, and what keys and buttons do.
 
+import { Changes } from './changes.js';
 import { Client, SUPERSEDED, TOKEN_EXPIRED, TOKEN_INVALID } from './client.js';
 import { unread } from './conversation.js';
 import { arrange, conversationRow, element, messageElements, paintAvatar } from './view.js';
@@ -24,6 +25,7 @@ let tokenRenewed = false;
 let typingSentAt = 0;
 let atEnd = true;
 let drawing = false;
+const changes = new Changes({ client: () => client, conversation: () => open, grow });
 
 // ---- sign-in ------------------------------------------------------------------------------------------------
 
@@ -79,6 +81,7 @@ function signIn(token) {
   const about = { name: 'whimbrel-web', version: '0.1.0', platform: 'browser' };
   client = new Client({ url: url.href, token: currentToken, installation: installation(), client: about });
   listen(client);
+  client.hidden(document.hidden);
   $('signin').hidden = true;
   $('chat').hidden = false;
   devUsers().then((users) => {
@@ -217,13 +220,13 @@ function drawList() {
 
 function drawOpen() {
   const title = client.titleOf(open);
-  const online = Boolean(open.peer && client.online.get(open.peer));
-  paintAvatar($('open-avatar'), title, online);
+  const presence = (open.peer && client.presenceOf(open.peer)) ?? '';
+  paintAvatar($('open-avatar'), title, presence);
   $('open-title').textContent = title;
-  $('open-about').textContent = about(online);
+  $('open-about').textContent = about(presence);
   $('log-top').textContent = open.log.older() !== undefined ? 'Loading earlier messages …' : '';
   $('log').setAttribute('aria-busy', String(!open.log.loaded && open.exists));
-  const messages = messageElements(client, open, cache, retry);
+  const messages = messageElements(client, open, cache, { retry, dismiss, change });
   $('log-empty').hidden = messages.length > 0 || (open.exists && !open.log.loaded);
   $('log-empty').textContent = open.peer ? `Nothing was said here yet. Say hello to ${title}.` : 'Nothing was said here yet.';
   arrange($('messages'), messages);
@@ -244,11 +247,11 @@ function drawOlder() {
   requestAnimationFrame(() => log.removeAttribute('aria-live'));
 }
 
-function about(online) {
-  if (open.peer) return online ? 'online' : client.online.has(open.peer) ? 'offline' : '';
+function about(presence) {
+  if (open.peer) return presence;
   if (!open.members) return '';
   const users = [...open.members.keys()];
-  const count = users.filter((user) => client.online.get(user)).length;
+  const count = users.filter((user) => client.presenceOf(user) === 'online').length;
   const who = users.length > 6 ? `${users.length} members` : users.map((user) => client.nameOf(user)).join(', ');
   return count ? `${who} · ${count} online` : who;
 }
@@ -264,7 +267,8 @@ function drawTyping() {
 // ---- the open conversation ----------------------------------------------------------------------------------
 
 function show(conversation) {
-  if (open) drafts.set(open.id, $('text').value);
+  if (open) drafts.set(open.id, changes.draft());
+  changes.cancel();
   open = conversation;
   cache = new Map();
   $('messages').replaceChildren();
@@ -289,9 +293,7 @@ function seen() {
   if (open && atEnd && !document.hidden && document.hasFocus()) client.markRead(open);
 }
 
-function older() {
-  if (open?.log.older() !== undefined) client.loadOlder(open);
-}
+const older = () => open?.log.older() !== undefined && client.loadOlder(open);
 
 // Why there is no chat with a user; empty if there can be one.
 function refusal(user) {
@@ -300,8 +302,11 @@ function refusal(user) {
   return user.includes('~') ? 'A user id has no ~ in it.' : '';
 }
 
+const dismiss = (item) => client.discard(open, item);
+const change = (message, button) => changes.open(message, button);
+
 function retry(item) {
-  client.discard(open, item);
+  dismiss(item);
   $('text').value = item.text;
   grow();
   $('text').focus();
@@ -309,7 +314,7 @@ function retry(item) {
 
 function submit() {
   const text = $('text').value.trim();
-  if (!text || !open) return;
+  if (!open || changes.submit(text) || !text) return;
   $('text').value = '';
   grow();
   atEnd = true;
@@ -351,6 +356,7 @@ $('composer').addEventListener('submit', (event) => {
   submit();
 });
 $('text').addEventListener('keydown', (event) => {
+  if (event.key === 'ArrowUp' && !$('text').value && changes.editLast()) event.preventDefault();
   if (event.key !== 'Enter' || event.shiftKey || event.isComposing) return;
   event.preventDefault();
   submit();
@@ -376,12 +382,14 @@ $('list').addEventListener('keydown', (event) => {
   buttons[buttons.indexOf(document.activeElement) + step]?.focus();
 });
 document.addEventListener('keydown', (event) => {
-  if (event.key === 'Escape' && open) show(undefined);
+  if (event.key !== 'Escape' || event.defaultPrevented || document.querySelector('dialog[open], [popover]:popover-open')) return;
+  if (!changes.cancel() && open) show(undefined);
 });
 window.addEventListener('focus', draw);
 window.addEventListener('resize', () => atEnd && toEnd());
 window.addEventListener('online', () => client?.link.check());
 document.addEventListener('visibilitychange', () => {
+  client?.hidden(document.hidden);
   if (document.hidden) return;
   client?.link.check();
   draw();

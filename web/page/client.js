@@ -4,6 +4,7 @@
 // `presence`, `cursor` {conversation}, `typing` {conversation, user}, and the link's `state` and `ready`.
 
 import { answerTo } from './answer.js';
+import { Away } from './away.js';
 import { directId } from './conversation.js';
 import { Conversations } from './conversations.js';
 import { Link } from './link.js';
@@ -22,6 +23,7 @@ export class Client extends EventTarget {
   #reader;
   #list;
   #sender;
+  #away;
   #authTimer;
 
   /** `token` as in Link. */
@@ -41,6 +43,7 @@ export class Client extends EventTarget {
 
   close() {
     clearTimeout(this.#authTimer);
+    this.#away.stop();
     this.link.close();
   }
 
@@ -53,13 +56,19 @@ export class Client extends EventTarget {
     return this.#conversations.device;
   }
 
-  /** Display names and presence, by user. */
+  /** Display names by user. */
   get names() {
     return this.#people.names;
   }
 
-  get online() {
-    return this.#people.online;
+  /** What is known of a user: 'online', 'away', 'offline', or undefined. */
+  presenceOf(user) {
+    return this.#people.presenceOf(user);
+  }
+
+  /** The page is hidden, or shown, from now on: nobody sits at it, or somebody does. */
+  hidden(hidden) {
+    this.#away.hidden(hidden);
   }
 
   /** Display name of a user. */
@@ -106,6 +115,16 @@ export class Client extends EventTarget {
     this.#sender.send(conversation, text);
   }
 
+  /** Queues another text for the own message with this seq. */
+  edit(conversation, seq, text) {
+    this.#sender.edit(conversation, seq, text);
+  }
+
+  /** Queues the recall of the own message with this seq. */
+  recall(conversation, seq) {
+    this.#sender.recall(conversation, seq);
+  }
+
   /** Takes a refused send out, to be written again. */
   discard(conversation, item) {
     this.#sender.discard(conversation, item);
@@ -132,6 +151,7 @@ export class Client extends EventTarget {
     this.#reader = new Reader(this.link, this.#conversations, { emit, open });
     this.#list = new List(this.link, this.#conversations, this.#reader, { open, loaded });
     this.#sender = new Sender(this.link, this.#conversations, this.#reader, { emit, open });
+    this.#away = new Away(async (away) => Boolean(await answerTo(this.link, { set_presence: { away } })));
   }
 
   // ---- connections ----------------------------------------------------------------------------------------
@@ -139,7 +159,8 @@ export class Client extends EventTarget {
   #ready({ welcome, resumed }) {
     this.#conversations.me = welcome.user;
     this.#conversations.device = welcome.device_id;
-    this.#people.unwatched();
+    if (!resumed) this.#people.unwatched();
+    this.#away.ready(resumed);
     this.#refreshAuth(welcome.auth_expires_ms, welcome.server_time_ms);
     this.#emit('ready', { welcome, resumed });
     this.#list.load();
@@ -151,7 +172,7 @@ export class Client extends EventTarget {
   }
 
   #lost() {
-    this.#people.unwatched();
+    this.#people.lost();
     for (const conversation of this.#conversations.all()) {
       conversation.outbox.disconnected();
       conversation.syncing = false;
@@ -168,8 +189,9 @@ export class Client extends EventTarget {
       const current = await token();
       const fresh = await token(true);
       if (fresh === current) return;
-      const answer = await answerTo(this.link, { refresh_auth: { token: fresh } });
-      if (answer) this.#refreshAuth(answer.auth_refreshed.expires_ms, BigInt(Date.now()));
+      const refreshed = (await answerTo(this.link, { refresh_auth: { token: fresh } }))?.auth_refreshed;
+      // A server that does not say what time it is has about the time of this device.
+      if (refreshed) this.#refreshAuth(refreshed.expires_ms, refreshed.server_time_ms || BigInt(Date.now()));
     }, Math.max(left, 1000));
   }
 
@@ -179,7 +201,8 @@ export class Client extends EventTarget {
     if (frame.message) this.#message(frame.message);
     else if (frame.head) this.#head(frame.head);
     else if (frame.cursor) this.#conversations.cursor(frame.cursor);
-    else if (frame.presence) this.#people.presence(frame.presence);
+    else if (frame.presence) this.#people.tell([frame.presence]);
+    else if (frame.watching) this.#people.tell(frame.watching.presences);
     else if (frame.signal) this.#emit('typing', frame.signal);
   }
 

@@ -3,8 +3,9 @@
 import { Log } from './log.js';
 import { Outbox } from './outbox.js';
 
-const KIND = { REPLY: 1, EDIT: 2, RECALL: 3 };
+export const KIND = { REPLY: 1, EDIT: 2, RECALL: 3 };
 const utf8 = new TextEncoder();
+const plain = new TextDecoder();
 
 /** Everything this device keeps of a conversation. `me` is the signed-in user. */
 export function newConversation(id, me) {
@@ -45,8 +46,26 @@ export function unread(conversation) {
 }
 
 /** Whether an entry is no message to show: hidden, an edit or a recall. */
-export function isSilent({ hidden, relation }) {
-  return Boolean(hidden) || relation?.kind === KIND.EDIT || relation?.kind === KIND.RECALL;
+export function isSilent(message) {
+  return Boolean(message.hidden) || isChange(message);
+}
+
+/** Whether a send of this device changes another message: an edit or a recall. */
+export function isChange({ relation }) {
+  return relation?.kind === KIND.EDIT || relation?.kind === KIND.RECALL;
+}
+
+/** The sends that stand for themselves, and by the seq they refer to the latest of those that change a message. */
+export function sortSends(items) {
+  const changes = new Map();
+  for (const item of items) if (isChange(item)) changes.set(item.relation.seq, item);
+  return { messages: items.filter((item) => !isChange(item)), changes };
+}
+
+/** The text of a message that its author may edit; undefined where it is no text, or may not be changed any more. */
+export function editable({ seq, recalled, members_changed, content }) {
+  if (!seq || recalled || members_changed || content?.type !== 'text/plain') return undefined;
+  return plain.decode(content.data);
 }
 
 /** Messages to show: without hidden ones, edits and recalls applied to what they refer to. */

@@ -2,6 +2,14 @@
 
 import { answerTo } from './answer.js';
 
+/** Presence.State; 0 is a server that says no more than whether somebody is online. */
+const STATES = [undefined, 'offline', 'away', 'online'];
+
+/** What a Presence says: 'online', 'away' or 'offline'. */
+export function stateOf({ state, online }) {
+  return STATES[state] ?? (online ? 'online' : 'offline');
+}
+
 /** Most conversations whose members' presence can be watched. */
 const MAX_WATCHED = 16;
 
@@ -14,7 +22,7 @@ export class People {
   #watched = '';
 
   names = new Map();
-  online = new Map();
+  #states = new Map();
 
   constructor(link, conversations, emit) {
     this.#link = link;
@@ -27,8 +35,14 @@ export class People {
     return this.names.get(user) || user;
   }
 
-  presence({ user, online }) {
-    this.online.set(user, online);
+  /** 'online', 'away' or 'offline'; undefined of whom nothing is known. */
+  presenceOf(user) {
+    return this.#states.get(user);
+  }
+
+  /** Takes what the server says of users. */
+  tell(presences) {
+    for (const presence of presences) this.#states.set(presence.user, stateOf(presence));
     this.#emit('presence');
   }
 
@@ -41,15 +55,19 @@ export class People {
     if (key === this.#watched || this.#link.state !== 'ready') return;
     this.#watched = key;
     const answer = await answerTo(this.#link, { watch: { conversations: wanted } });
-    if (!answer) return;
-    for (const presence of answer.watching?.presences ?? []) this.online.set(presence.user, presence.online);
-    this.#emit('presence');
+    if (answer) this.tell(answer.watching?.presences ?? []);
+    else if (this.#watched === key) this.#watched = '';
   }
 
-  /** A watch ends with its connection, and with it what is known of who is online. */
+  /** A watch ends with its session, and with it what is known of who is online. */
   unwatched() {
     this.#watched = '';
-    this.online.clear();
+    this.lost();
+  }
+
+  /** Without a connection nothing is known of who is online; a session that is resumed is told. */
+  lost() {
+    this.#states.clear();
     this.#emit('presence');
   }
 
@@ -63,7 +81,9 @@ export class People {
       if (!answer?.members) return;
       for (const member of answer.members.members) {
         members.set(member.user, member);
-        this.online.set(member.user, member.online);
+        // The list does not tell who is away.
+        const away = member.online && this.#states.get(member.user) === 'away';
+        if (!away) this.#states.set(member.user, member.online ? 'online' : 'offline');
         if (member.name) this.names.set(member.user, member.name);
       }
       after = answer.members.next_after;

@@ -71,7 +71,7 @@ export const SCHEMA = parse({
   TimelinePush: 'user 1 string, device_id 2 fixed64, at_ms 3 i64',
   TimelineMember: 'user 1 string, delivered 2 bool, read 3 bool, delivered_ms 4 i64, read_ms 5 i64',
   SignalPush: 'conversation 1 string, user 2 string, type 3 string, data 4 bytes',
-  AuthRefreshed: 'expires_ms 1 i64',
+  AuthRefreshed: 'expires_ms 1 i64, server_time_ms 2 i64',
   Error: 'code 1 u32, message 2 string, retryable 3 bool, retry_after_ms 4 u32',
   GoAway: 'verdict 1 enum, code 2 u32, reason 3 string, delay_ms 4 u32, endpoint 5 string',
   Tune: 'heartbeat_ms 1 u32',

@@ -1,5 +1,7 @@
 // The sender: transmits what the outboxes hold, until the server has it or refuses it.
 
+import { KIND } from './conversation.js';
+
 const utf8 = new TextEncoder();
 
 export class Sender {
@@ -20,8 +22,22 @@ export class Sender {
 
   /** Queues a text; it is transmitted as soon as there is a connection, and again until the server has it. */
   send(conversation, text) {
+    this.#queue(conversation, { text });
+  }
+
+  /** Queues another text for an own message. */
+  edit(conversation, seq, text) {
+    this.#queue(conversation, { text, relation: { kind: KIND.EDIT, seq } });
+  }
+
+  /** Queues the recall of a message. */
+  recall(conversation, seq) {
+    this.#queue(conversation, { relation: { kind: KIND.RECALL, seq } });
+  }
+
+  #queue(conversation, what) {
     const { me } = this.#conversations;
-    conversation.outbox.add({ client_msg_id: randomId(), text, at_ms: BigInt(Date.now()), sender: me });
+    conversation.outbox.add({ client_msg_id: randomId(), ...what, at_ms: BigInt(Date.now()), sender: me });
     this.#emit('pending', { conversation });
     this.transmit(conversation);
   }
@@ -40,10 +56,10 @@ export class Sender {
 
   async #transmitOne(conversation, item, after) {
     const to = conversation.peer ? { to_user: conversation.peer } : { conversation: conversation.id };
-    const content = { type: 'text/plain', data: utf8.encode(item.text) };
+    const content = item.text === undefined ? undefined : { type: 'text/plain', data: utf8.encode(item.text) };
     try {
       const { send_ack } = await this.#link.request({
-        send: { ...to, client_msg_id: item.client_msg_id, content, after },
+        send: { ...to, client_msg_id: item.client_msg_id, content, relation: item.relation, after },
       });
       conversation.outbox.acked(item);
       this.#acked(conversation, item, content, send_ack);
@@ -59,7 +75,7 @@ export class Sender {
     conversation.exists = true;
     const { me, device } = this.#conversations;
     const own = { conversation: conversation.id, sender: me, sender_device: device, client_msg_id: item.client_msg_id };
-    this.#reader.take(conversation, { ...own, seq, at_ms, content, hidden: false });
+    this.#reader.take(conversation, { ...own, seq, at_ms, content, relation: item.relation, hidden: false });
     if (first) this.#open(conversation);
     this.#emit('pending', { conversation });
   }

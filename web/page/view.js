@@ -1,6 +1,6 @@
 // Conversations and messages as elements. Text enters the page through textContent only.
 
-import { unread, visible } from './conversation.js';
+import { editable, KIND, sortSends, unread, visible } from './conversation.js';
 
 const GROUP_MS = 5 * 60_000;
 const HUES = 8;
@@ -28,11 +28,11 @@ export function arrange(parent, children) {
   });
 }
 
-/** Shows a name's initials in a colour of its own. */
-export function paintAvatar(avatar, name, online = false) {
+/** Shows a name's initials in a colour of its own; with a presence, a dot for it. */
+export function paintAvatar(avatar, name, presence = '') {
   let hash = 7;
   for (const char of name) hash = (hash * 33 + char.codePointAt(0)) % 65_521;
-  avatar.className = `avatar hue-${hash % HUES}${online ? ' online' : ''}`;
+  avatar.className = `avatar hue-${hash % HUES}${['online', 'away'].includes(presence) ? ` ${presence}` : ''}`;
   const words = name.split(/[^\p{L}\p{M}\p{N}]+/u).filter(Boolean);
   if (words.length === 0) words.push(name);
   avatar.textContent = [...(words.length > 1 ? [words[0], words.at(-1)] : words)].map((w) => [...w][0] ?? '').join('').toUpperCase();
@@ -42,17 +42,17 @@ export function paintAvatar(avatar, name, online = false) {
 export function conversationRow(client, conversation, open, row = newRow()) {
   const count = conversation === open ? 0 : unread(conversation);
   const title = client.titleOf(conversation);
-  const online = Boolean(conversation.peer && client.online.get(conversation.peer));
+  const presence = (conversation.peer && client.presenceOf(conversation.peer)) ?? '';
   const [button] = row.children;
   const [avatar, middle, right] = button.children;
-  paintAvatar(avatar, title, online);
+  paintAvatar(avatar, title, presence);
   middle.children[0].textContent = title;
   middle.children[1].textContent = preview(client, conversation);
   right.children[0].textContent = conversation.activeAt ? when(Number(conversation.activeAt)) : '';
   right.children[1].textContent = count > 99 ? '99+' : String(count);
   right.children[1].hidden = count === 0;
   row.classList.toggle('unread', count > 0);
-  button.setAttribute('aria-label', `${title}${online ? ', online' : ''}${count ? `, ${count} unread` : ''}`);
+  button.setAttribute('aria-label', `${title}${['online', 'away'].includes(presence) ? `, ${presence}` : ''}${count ? `, ${count} unread` : ''}`);
   if (conversation === open) button.setAttribute('aria-current', 'true');
   else button.removeAttribute('aria-current');
   return row;
@@ -66,8 +66,11 @@ function newRow() {
   return element('li', '', [button]);
 }
 
-/** Elements of everything in a conversation, in order; `cache` (a Map) keeps those that did not change. */
-export function messageElements(client, conversation, cache, retry) {
+/**
+ * Elements of everything in a conversation, in order; `cache` (a Map) keeps those that did not change. `on` has what
+ * buttons do: `retry` and `dismiss` with a send that was refused, `change` with a message {seq, text} and its button.
+ */
+export function messageElements(client, conversation, cache, on) {
   const made = [];
   const used = new Set();
   // What is there when a conversation opens is not new; what joins it later is.
@@ -81,7 +84,11 @@ export function messageElements(client, conversation, cache, retry) {
     used.add(key);
     made.push(entry.node);
   };
-  for (const message of [...visible(conversation.log.messages), ...pending(client, conversation)]) {
+  const waiting = sortSends(conversation.outbox.items);
+  const refused = sortSends(conversation.refused);
+  const local = pending(client, conversation, [...refused.messages, ...waiting.messages]);
+  for (const stored of [...visible(conversation.log.messages), ...local]) {
+    const message = changed(stored, waiting.changes.get(stored.seq), refused.changes.get(stored.seq));
     const at = Number(message.at_ms);
     const day = new Date(at).toDateString();
     if (!previous || previous.day !== day) {
@@ -90,24 +97,33 @@ export function messageElements(client, conversation, cache, retry) {
     const follows = previous?.day === day && previous.sender === message.sender && at - previous.at < GROUP_MS;
     const system = Boolean(message.members_changed);
     const facts = describe(client, conversation, message, follows && !previous.system);
-    keep(facts.key, JSON.stringify(facts), () => (system ? systemLine(facts) : bubble(facts, message, retry)));
+    keep(facts.key, JSON.stringify(facts), () => (system ? systemLine(facts) : bubble(facts, message, on)));
     previous = { day, at, sender: message.sender, system };
   }
   for (const key of [...cache.keys()]) if (!used.has(key)) cache.delete(key);
   return made;
 }
 
-function pending(client, { outbox, refused, log }) {
-  if (outbox.items.length + refused.length === 0) return [];
+function pending(client, { log }, items) {
+  if (items.length === 0) return [];
   const stored = new Set(log.messages.filter((m) => m.sender === client.me).map((m) => String(m.client_msg_id)));
-  const waiting = outbox.items.filter((item) => !stored.has(String(item.client_msg_id)));
-  return [...refused, ...waiting].map((item) => ({ ...item, item, local: true }));
+  const unknown = items.filter((item) => item.error || !stored.has(String(item.client_msg_id)));
+  return unknown.map((item) => ({ ...item, item, local: true }));
+}
+
+// A stored message with this device's own change of it, which the server does not have yet or does not take.
+function changed(message, waiting, refused) {
+  if (message.local || !(waiting || refused)) return message;
+  const unchanged = refused && { item: refused, unchanged: refused.error };
+  if (!waiting || message.recalled) return { ...message, ...unchanged };
+  const recalled = waiting.relation.kind === KIND.RECALL;
+  return { ...message, ...unchanged, changing: true, recalled, text: waiting.text };
 }
 
 // Everything a message's element depends on; it is drawn anew when this changes.
 function describe(client, conversation, message, follows) {
   const mine = message.sender === client.me;
-  const state = !mine ? '' : message.local ? (message.error ? 'refused' : 'pending') : readState(client, conversation, message);
+  const state = !mine ? '' : message.error ? 'refused' : message.local || message.changing ? 'pending' : readState(client, conversation, message);
   return {
     key: message.client_msg_id?.length ? `id ${message.sender_device ?? client.device} ${message.client_msg_id}` : `seq ${message.seq}`,
     follows,
@@ -120,6 +136,9 @@ function describe(client, conversation, message, follows) {
     muted: Boolean(message.recalled),
     edited: Boolean(message.edited),
     error: message.error ?? '',
+    unchanged: message.unchanged ?? '',
+    // Only what the server has can be changed, and only by its author.
+    mayChange: mine && !message.local && !message.changing && !message.recalled && !message.members_changed,
     reply: message.relation?.kind === 1 ? replied(client, conversation, message.relation.seq) : '',
   };
 }
@@ -134,7 +153,7 @@ function replied(client, conversation, seq) {
   return original ? `${client.nameOf(original.sender)}: ${bodyText(original)}` : 'an earlier message';
 }
 
-function bubble(facts, message, retry) {
+function bubble(facts, message, on) {
   const parts = [];
   if (facts.name && !facts.mine && !facts.follows) parts.push(element('span', 'sender', facts.name));
   if (facts.reply) parts.push(element('span', 'reply', facts.reply));
@@ -142,10 +161,26 @@ function bubble(facts, message, retry) {
   const meta = element('span', 'meta', [element('time', '', facts.edited ? `edited ${facts.time}` : facts.time)]);
   if (facts.state) meta.append(stateMark(facts.state));
   parts.push(meta);
-  if (facts.state === 'refused') parts.push(refusal(facts, message.item, retry));
+  if (facts.state === 'refused') {
+    parts.push(refusal(`Not sent: ${facts.error} `, 'Edit and send again', () => on.retry(message.item)));
+  }
+  if (facts.unchanged) parts.push(refusal(`Not changed: ${facts.unchanged} `, 'OK', () => on.dismiss(message.item)));
   const side = facts.mine ? 'mine' : 'theirs';
   const classes = ['message', side, facts.follows && 'follows', facts.muted && 'muted', facts.state].filter(Boolean);
-  return element('article', classes.join(' '), [element('div', 'bubble', parts)]);
+  const { seq } = message;
+  const more = facts.mayChange ? [moreButton((button) => on.change({ seq, text: editable(message) }, button))] : [];
+  return element('article', classes.join(' '), [...more, element('div', 'bubble', parts)]);
+}
+
+// Opens the menu of a message.
+function moreButton(act) {
+  const more = element('button', 'more', '⋯');
+  more.type = 'button';
+  more.setAttribute('aria-label', 'Change this message');
+  more.setAttribute('aria-haspopup', 'menu');
+  more.setAttribute('aria-expanded', 'false');
+  more.addEventListener('click', () => act(more));
+  return more;
 }
 
 const STATES = { pending: ['◷', 'Sending'], sent: ['✓', 'Sent'], read: ['✓✓', 'Read'], refused: ['!', 'Not sent'] };
@@ -159,11 +194,11 @@ function stateMark(state) {
   return mark;
 }
 
-function refusal(facts, item, retry) {
-  const again = element('button', 'link', 'Edit and send again');
-  again.type = 'button';
-  again.addEventListener('click', () => retry(item));
-  return element('span', 'refusal', [`Not sent: ${facts.error} `, again]);
+function refusal(why, label, act) {
+  const button = element('button', 'link', label);
+  button.type = 'button';
+  button.addEventListener('click', act);
+  return element('span', 'refusal', [why, button]);
 }
 
 function systemLine(facts) {
@@ -191,7 +226,7 @@ function bodyText(message) {
 }
 
 function preview(client, { lastMessage, outbox }) {
-  const waiting = outbox.items.at(-1);
+  const waiting = sortSends(outbox.items).messages.at(-1);
   if (waiting) return `You: ${waiting.text}`;
   if (!lastMessage) return '';
   if (lastMessage.members_changed) return changeText(client, lastMessage);

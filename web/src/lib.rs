@@ -11,11 +11,13 @@
 //! | `page/answer.js` | the answer to a request |
 //! | `page/conversations.js` | every conversation this device knows |
 //! | `page/people.js` | names, presence and who is watched |
+//! | `page/away.js` | whether somebody sits at the page |
 //! | `page/reader.js` | pulls what the logs miss, marks what was read |
 //! | `page/list.js` | the list of conversations as the server has it |
 //! | `page/sender.js` | transmits what the outboxes hold |
 //! | `page/client.js` | all of these on top of a link: what the page calls |
 //! | `page/view.js` | conversations and messages as elements |
+//! | `page/changes.js` | edits and recalls: the menu of a message, the composer while it edits |
 //! | `page/app.js` | sign-in, the open conversation, what keys and buttons do |
 
 use axum::Router;
@@ -32,7 +34,7 @@ const CSS: &str = "text/css; charset=utf-8";
 const JAVASCRIPT: &str = "text/javascript; charset=utf-8";
 
 /// Path, content type and text of every file of the page.
-const FILES: [(&str, &str, &str); 17] = [
+const FILES: [(&str, &str, &str); 19] = [
     ("/", HTML, include_str!("../page/index.html")),
     ("/style.css", CSS, include_str!("../page/style.css")),
     ("/schema.js", JAVASCRIPT, include_str!("../page/schema.js")),
@@ -44,11 +46,13 @@ const FILES: [(&str, &str, &str); 17] = [
     ("/answer.js", JAVASCRIPT, include_str!("../page/answer.js")),
     ("/conversations.js", JAVASCRIPT, include_str!("../page/conversations.js")),
     ("/people.js", JAVASCRIPT, include_str!("../page/people.js")),
+    ("/away.js", JAVASCRIPT, include_str!("../page/away.js")),
     ("/reader.js", JAVASCRIPT, include_str!("../page/reader.js")),
     ("/list.js", JAVASCRIPT, include_str!("../page/list.js")),
     ("/sender.js", JAVASCRIPT, include_str!("../page/sender.js")),
     ("/client.js", JAVASCRIPT, include_str!("../page/client.js")),
     ("/view.js", JAVASCRIPT, include_str!("../page/view.js")),
+    ("/changes.js", JAVASCRIPT, include_str!("../page/changes.js")),
     ("/app.js", JAVASCRIPT, include_str!("../page/app.js")),
 ];
 

@@ -17,7 +17,7 @@ use storage::member::MemberRow;
 use storage::{ConversationKey, Log};
 use tempfile::TempDir;
 use tokio::sync::mpsc;
-use whimbrel_channel::config::ChannelConfig;
+use whimbrel_channel::config::{ChannelConfig, CreationLimit};
 use whimbrel_channel::node::ChannelNode;
 
 /// Grace of presence in most tests.
@@ -71,8 +71,10 @@ impl World {
     /// A node with one slot task over a store that wraps `store`.
     pub async fn wrapped(store: Arc<EmbeddedStore>, wrapper: Arc<dyn storage::Store>) -> World {
         let node = node_id(NodeType::Channel, 1);
-        let config =
-            ChannelConfig { slot_tasks: 1, ..ChannelConfig::new(node, WorkerNumber::new(7).unwrap()) };
+        // Tests of many conversations have one user.
+        let creation_limit = CreationLimit { per_minute: 1_000_000, at_once: 1_000_000 };
+        let config = ChannelConfig::new(node, WorkerNumber::new(7).unwrap());
+        let config = ChannelConfig { slot_tasks: 1, creation_limit, ..config };
         let node = ChannelNode::start(config, wrapper, Arc::new(SystemClock)).await.unwrap();
         World { node, store, directory: None }
     }

@@ -144,18 +144,23 @@ impl Session {
         self.actions.extend(action);
     }
 
-    /// Answers that also tell the streams something.
+    /// Answers that also tell the session something.
     fn note(&mut self, body: &Told) {
-        if let Told::SendAck(ack) = body {
-            self.inboxes.tell_tip(&ack.conversation, ack.seq);
+        match body {
+            Told::SendAck(ack) => self.inboxes.tell_tip(&ack.conversation, ack.seq),
+            Told::Watching(_) => self.watching = true,
+            _ => {}
         }
     }
 
     fn on_housekeeping_answer(&mut self, now: Instant, body: Told) {
         match body {
-            Told::AuthRefreshed(refreshed) => self.expect_expiry(now, refreshed.expires_ms),
+            Told::AuthRefreshed(refreshed) => {
+                self.expect_expiry(now, refreshed.server_time_ms, refreshed.expires_ms);
+            }
             Told::Watching(watching) => {
-                watching.presences.into_iter().for_each(|presence| self.on_presence(presence));
+                self.watching = true;
+                self.on_watching(watching);
             }
             _ => {}
         }

@@ -17,6 +17,7 @@ impl Session {
             Told::Head(head) => self.on_head(head),
             Told::Cursor(cursor) => self.on_cursor(cursor),
             Told::Presence(presence) => self.on_presence(presence),
+            Told::Watching(watching) => self.on_watching(watching),
             Told::Signal(signal) => self.emit(Event::Signal {
                 conversation: signal.conversation,
                 user: signal.user,
@@ -64,6 +65,10 @@ impl Session {
     fn on_cursor(&mut self, cursor: v1::Cursor) {
         let v1::Cursor { conversation, user, read, delivered } = cursor;
         self.emit(Event::Cursor { conversation, user, read, delivered });
+    }
+
+    pub(super) fn on_watching(&mut self, watching: v1::Watching) {
+        watching.presences.into_iter().for_each(|presence| self.on_presence(presence));
     }
 
     pub(super) fn on_presence(&mut self, presence: v1::Presence) {

@@ -110,7 +110,10 @@ fn the_header_names_a_known_key_and_nothing_critical() {
     assert_eq!(header(json!({"alg": "HS256", "kid": ""})), Rejected::UnknownKey);
     assert_eq!(header(json!({"alg": "HS256", "kid": 1})), Rejected::Malformed);
     assert_eq!(header(json!({"kid": "a"})), Rejected::Malformed);
-    assert_eq!(header(json!({"alg": "HS256", "kid": "a", "crit": ["x"]})), Rejected::CriticalExtension);
+    for crit in [json!(["x"]), json!([]), json!(null), json!(false), json!(""), json!({})] {
+        let refused = header(json!({"alg": "HS256", "kid": "a", "crit": crit}));
+        assert_eq!(refused, Rejected::CriticalExtension, "{crit}");
+    }
 }
 
 #[test]

@@ -5,11 +5,12 @@ use std::sync::Arc;
 
 use axum::Router;
 use tokio::net::TcpListener;
+use tokio::sync::Semaphore;
 use tokio_rustls::rustls::ServerConfig;
 
 use crate::accept::Place;
 use crate::connector::Connector;
-use crate::http::accept_http;
+use crate::http::{Served, accept_http};
 use crate::tls;
 use crate::transport::Transport;
 use crate::websocket::WebSocket;
@@ -27,12 +28,13 @@ pub struct HttpPort {
 impl Connector {
     /// Serves WebSockets and `port.router` on `listener`.
     pub fn serve_http(self: &Arc<Self>, listener: TcpListener, port: HttpPort) {
-        let port = Arc::new(port);
+        let room = Semaphore::new(self.core.config.max_http_connections);
+        let port = Arc::new((port, room));
         self.accept_tcp(listener, move |connector, stream, remote, place| {
             let port = port.clone();
             // Boxed: the branches of a login are much larger than what the task keeps.
             Box::pin(async move {
-                let Some(tls) = port.tls.clone() else {
+                let Some(tls) = port.0.tls.clone() else {
                     return connector.serve_request(stream, remote, place, &port).await;
                 };
                 match tls::accept(tls, stream, connector.core.config.hello_timeout).await {
@@ -43,18 +45,25 @@ impl Connector {
         });
     }
 
-    async fn serve_request<S>(&self, stream: S, remote: SocketAddr, place: Place, port: &HttpPort)
-    where
+    async fn serve_request<S>(
+        &self,
+        stream: S,
+        remote: SocketAddr,
+        place: Place,
+        (port, room): &(HttpPort, Semaphore),
+    ) where
         S: Transport,
         WebSocket<S>: Transport,
     {
         // A page or a probe that keeps its connection alive ends with the drain like everything else.
-        let accepted = tokio::select! {
+        let served = tokio::select! {
             () = self.stop.cancelled() => return,
-            accepted = accept_http(stream, &port.policy, &port.router) => accepted,
+            served = accept_http(stream, &port.policy, &port.router, room) => served,
         };
-        if let Some(socket) = accepted {
-            self.log_in(socket, remote, place).await;
+        match served {
+            Served::Device(socket) => self.log_in(socket, remote, place).await,
+            Served::Busy => self.core.metrics.refused_http.add(1),
+            Served::Ended => {}
         }
     }
 }

@@ -220,8 +220,7 @@ pub struct ListConversations {
 }
 #[derive(Clone, PartialEq, ::prost::Message)]
 pub struct CreateConversation {
-    /// 16 bytes; a retry repeats it and gets the same conversation back. The id is derived from the device and
-    /// this value.
+    /// 16 bytes; a retry repeats it and gets the same conversation back. The id is derived from the device and this value.
     #[prost(bytes = "bytes", tag = "1")]
     pub client_msg_id: ::prost::bytes::Bytes,
     #[prost(string, tag = "2")]
@@ -676,7 +675,7 @@ pub struct Member {
     #[prost(bool, tag = "6")]
     pub online: bool,
 }
-/// Answers Watch with the state of everyone now watched. Who has as many watchers as are allowed is not in it.
+/// Answers Watch, and is pushed after a resume: the state of everyone watched, but for who has too many watchers.
 #[derive(Clone, PartialEq, ::prost::Message)]
 pub struct Watching {
     #[prost(message, repeated, tag = "1")]
@@ -808,6 +807,9 @@ pub struct SignalPush {
 pub struct AuthRefreshed {
     #[prost(int64, tag = "1")]
     pub expires_ms: i64,
+    /// The server's clock now, milliseconds since 1970; 0 from a server that does not say.
+    #[prost(int64, tag = "2")]
+    pub server_time_ms: i64,
 }
 #[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]
 pub struct Error {

@@ -203,6 +203,7 @@ fn server_session() -> Vec<Case<ServerFrame>> {
     };
     let go_away =
         v1::GoAway { endpoint: "other.example:7000".into(), ..Code::SHUTTING_DOWN.go_away("moving") };
+    let refreshed = v1::AuthRefreshed { expires_ms: 1_767_225_600_000, server_time_ms: 1_767_222_000_000 };
     vec![
         one("no_body", ServerFrame::default()),
         one("welcome", server(0, 1, Welcome(welcome))),
@@ -211,9 +212,10 @@ fn server_session() -> Vec<Case<ServerFrame>> {
         one("pong", server(0, 3, Pong(v1::Pong {}))),
         one("tune", server(0, 0, Tune(v1::Tune { heartbeat_ms: u32::MAX }))),
         one("caught_up", server(0, 0, CaughtUp(v1::CaughtUp {}))),
+        one("auth_refreshed", server(0, 2, AuthRefreshed(refreshed))),
         one(
-            "auth_refreshed",
-            server(0, 2, AuthRefreshed(v1::AuthRefreshed { expires_ms: 1_767_225_600_000 })),
+            "auth_refreshed_without_a_clock",
+            server(0, 2, AuthRefreshed(v1::AuthRefreshed { server_time_ms: 0, ..refreshed })),
         ),
         one("error", server(0, 9, Error(Code::SLOW_DOWN.plain_error()))),
         one("error_of_unknown_code", server(0, 9, Error(v1::Error { code: 999, ..Default::default() }))),

@@ -1,5 +1,6 @@
 //! The engine: three keyspaces, opened with checks around it.
 
+use std::ops::RangeBounds;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::path::Path;
 use std::sync::Arc;
@@ -11,6 +12,7 @@ use super::keys::{self, Key, Space};
 use super::lock::DirLock;
 use super::open_error::{OpenError, is_damage};
 use super::rows::Row;
+use super::stats::Counters;
 use crate::error::StoreError;
 
 /// Files the engine keeps open.
@@ -29,6 +31,8 @@ pub(super) struct Engine {
     entries: Keyspace,
     state: Keyspace,
     directory: Keyspace,
+    /// Every read passes here, so that reads are counted here.
+    counters: Arc<Counters>,
     /// Whoever can still reach the files keeps the directory locked. Dropped last.
     _lock: Arc<DirLock>,
 }
@@ -72,6 +76,7 @@ impl Engine {
             state: state.map_err(failed)?,
             directory: directory.map_err(failed)?,
             database,
+            counters: Arc::default(),
             _lock: lock,
         })
     }
@@ -99,6 +104,11 @@ impl Engine {
         batch.commit()
     }
 
+    /// What this engine and its writer count.
+    pub(super) fn counters(&self) -> &Arc<Counters> {
+        &self.counters
+    }
+
     /// Everything committed up to now, as one consistent picture.
     pub(super) fn snapshot(&self) -> fjall::Snapshot {
         self.database.snapshot()
@@ -110,6 +120,7 @@ impl Engine {
 
     /// The latest bytes of a row.
     pub(super) fn get(&self, key: &[u8]) -> Result<Option<UserValue>, StoreError> {
+        self.counters.point_read();
         self.keyspace(key).get(key).map_err(broken)
     }
 
@@ -120,8 +131,26 @@ impl Engine {
 
     /// A row's value as a snapshot saw it.
     pub(super) fn row_in<R: Row>(&self, seen: &fjall::Snapshot, key: &[u8]) -> Result<Option<R>, StoreError> {
+        self.counters.point_read();
         let value = seen.get(self.keyspace(key), key).map_err(broken)?;
         value.map(|value| decode(key, &value)).transpose()
+    }
+
+    /// Rows whose keys begin with `prefix`, as a snapshot saw them.
+    pub(super) fn prefix_in(&self, seen: &fjall::Snapshot, prefix: &[u8]) -> fjall::Iter {
+        self.counters.range_read();
+        seen.prefix(self.keyspace(prefix), prefix)
+    }
+
+    /// Rows within bounds, as a snapshot saw them. `list` is a key of the same keyspace.
+    pub(super) fn range_in<K: AsRef<[u8]>>(
+        &self,
+        seen: &fjall::Snapshot,
+        list: &[u8],
+        bounds: impl RangeBounds<K>,
+    ) -> fjall::Iter {
+        self.counters.range_read();
+        seen.range(self.keyspace(list), bounds)
     }
 }
 

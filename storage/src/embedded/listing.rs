@@ -10,7 +10,7 @@
 use std::collections::HashSet;
 use std::ops::Bound;
 
-use fjall::{Readable, UserValue};
+use fjall::UserValue;
 use xxhash_rust::xxh3::xxh3_64;
 
 use super::engine::{Change, Engine, broken};
@@ -105,7 +105,7 @@ pub(super) fn begin(engine: &Engine) -> Found<Vec<Change>> {
         return Ok(rows);
     }
     let prefix = [Table::Membership as u8];
-    for row in engine.snapshot().prefix(engine.keyspace(&prefix), prefix) {
+    for row in engine.prefix_in(&engine.snapshot(), &prefix) {
         let key = row.key().map_err(broken)?;
         let (tenant, user, conversation) = keys::names_of(&key)
             .ok_or_else(|| StoreError::Corrupt(format!("the key {}", key.escape_ascii())))?;

@@ -11,7 +11,7 @@
 //! | `view`, `reads` | the way of a read |
 //! | `listing` | which conversations of a user changed: kept by writes, asked by reads |
 //! | `log`, `directory`, `presence` | the three contracts |
-//! | `stats` | what the writer has done |
+//! | `stats` | what the store has done |
 //!
 //! # A write
 //! The caller queues a request. The writer takes all that is queued, holds each append against its log's epoch and
@@ -108,7 +108,7 @@ impl EmbeddedStore {
         opened: open::Opened,
         disk: writer::Disk,
     ) -> Result<EmbeddedStore, OpenError> {
-        let (counters, failure) = (Arc::new(Counters::default()), Arc::new(OnceLock::new()));
+        let (counters, failure) = (opened.engine.counters().clone(), Arc::new(OnceLock::new()));
         let (queue, inbox) = queue::queue(failure.clone());
         let writer = Writer {
             engine: opened.engine.clone(),
@@ -144,7 +144,7 @@ impl EmbeddedStore {
         self.failure.get().cloned()
     }
 
-    /// What the writer has done since the open.
+    /// What the store has done since it was opened, the opening itself included.
     pub fn stats(&self) -> Stats {
         self.counters.read()
     }

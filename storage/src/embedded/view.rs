@@ -6,7 +6,7 @@ use std::collections::VecDeque;
 use std::ops::Bound;
 
 use bytes::Bytes;
-use fjall::{Readable, Snapshot, UserKey, UserValue};
+use fjall::{Snapshot, UserKey, UserValue};
 use idgen::{DeviceId, DeviceType, Stamp, WorkerNumber};
 use protocol::limit::DEDUPE_WINDOW;
 use protocol::v1::ConversationInfo;
@@ -56,7 +56,7 @@ impl View {
     ) -> Found<impl Iterator<Item = Found<MemberRow>> + use<>> {
         let prefix = keys::members(key)?;
         let bounds = (Bound::Excluded(keys::member(key, after)?), Bound::Excluded(keys::end(&prefix)));
-        let rows = self.seen.range(self.engine.keyspace(&prefix), bounds);
+        let rows = self.engine.range_in(&self.seen, &prefix, bounds);
         Ok(rows.map(move |row| {
             let (key, value) = row.into_inner().map_err(broken)?;
             let row: MemberRow = decode(&key, &value)?;
@@ -224,7 +224,7 @@ impl View {
     }
 
     fn prefix(&self, prefix: &[u8]) -> impl Iterator<Item = Found<(UserKey, UserValue)>> + use<> {
-        let rows = self.seen.prefix(self.engine.keyspace(prefix), prefix);
+        let rows = self.engine.prefix_in(&self.seen, prefix);
         rows.map(|row| row.into_inner().map_err(broken))
     }
 
@@ -234,7 +234,7 @@ impl View {
         list: &[u8],
         bounds: (Bound<Key>, Bound<Key>),
     ) -> impl DoubleEndedIterator<Item = Found<UserKey>> + use<> {
-        self.seen.range(self.engine.keyspace(list), bounds).map(|row| row.key().map_err(broken))
+        self.engine.range_in(&self.seen, list, bounds).map(|row| row.key().map_err(broken))
     }
 
     fn range(
@@ -242,7 +242,7 @@ impl View {
         first: &[u8],
         last: &[u8],
     ) -> impl DoubleEndedIterator<Item = Found<(UserKey, UserValue)>> + use<> {
-        let rows = self.seen.range(self.engine.keyspace(first), first..=last);
+        let rows = self.engine.range_in(&self.seen, first, first..=last);
         rows.map(|row| row.into_inner().map_err(broken))
     }
 }
