@@ -7,17 +7,19 @@
 //! | `conversations` | tenant, conversation | one per user; a copy of where the log ends, in static columns | plain |
 //! | `senders` | tenant, conversation | one per device and slot | plain |
 //! | `silences`, `fates` | tenant, conversation | one per silent entry; one per edited or recalled entry | plain |
-//! | `listings` | tenant, user | period, conversation | plain |
+//! | `listings` | tenant, user | kind, period, conversation | plain |
 //! | `devices` | tenant, user, type, installation | the id | conditions only |
 //! | `device_ids` | id | which device has it | conditions only |
 //! | `workers` | worker number | the latest stamp of its ids | plain |
 //! | `users` | tenant, user | name and role | plain |
+//! | `presence_tips` | tenant | where the tenant's presence stream ends | plain |
 //! | `standings` | tenant, shard | one per user | plain |
 //! | `beats` | node | when it was alive | plain |
 //!
 //! The log is the truth. Every other table of a conversation follows from it: a plain write is a pure function of a
 //! committed batch and carries a timestamp that rises with the log, so writing it again changes nothing, and one that
-//! comes late never replaces a later one.
+//! comes late never replaces a later one. Of two values of one column with equal timestamps the larger stays, and a
+//! removal before a value.
 
 use bytes::Bytes;
 use futures::future::BoxFuture;
@@ -103,6 +105,8 @@ pub struct Commit {
     pub epoch: u64,
     pub end: End,
     pub entries: Vec<EntryRow>,
+    /// Seconds after which the entries are gone; the static columns stay. `None`: they stay for good.
+    pub ttl: Option<u32>,
 }
 
 /// What became of a conditional write.
@@ -159,22 +163,40 @@ pub enum Write {
     /// The entry `seq` was recalled. Never taken back.
     Recalled { key: ConversationKey, seq: u64 },
     /// The conversation stands in a user's list, at the timestamp `at`.
-    List { tenant: String, user: String, place: Listed, at: u64 },
+    List { tenant: String, user: String, row: ListRow, at: u64 },
     /// And does not any more, if it was put there at `at` or before.
-    Unlist { tenant: String, user: String, place: Listed, at: u64 },
+    Unlist { tenant: String, user: String, row: ListRow, at: u64 },
     /// At the timestamp `at`, microseconds.
     User { tenant: String, user: String, info: UserInfo, at: u64 },
     /// Max-register: the id of that worker number with the latest stamp.
     LastDevice { worker: u16, stamp: u64, id: u64 },
+    /// Max-register: the tip of a tenant's presence stream.
+    PresenceTip { tenant: String, tip: u64 },
     /// At the timestamp `standing.seq`.
     Standing { user: UserName, standing: Standing },
+    /// Removes the entries of a bucket, at the timestamp `at`. Its static columns stay, for conditions to be false on.
+    Trim { bucket: Bucket, at: u64 },
     /// Max-register.
     Beat { node: u64, at_ms: i64 },
 }
 
-/// A row of `listings`: periods are [`period`](super)s of versions, and one above all for wide conversations.
+/// Why a conversation stands in a user's list. The number is the column's value.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
+#[repr(i8)]
+pub enum ListKind {
+    /// Its latest entry was made in the period, or the entry by which the user left.
+    Entry = 1,
+    /// Something else changed in the period: the user's read cursor rose, or a takeover tells of the latest entry again.
+    Moved = 2,
+    /// It is wide, and the user is a member. The period is 0.
+    Wide = 3,
+}
+
+/// A row of `listings`. Ordered as there: by kind, by period, by the bytes of the conversation.
 #[derive(Clone, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
-pub struct Listed {
+pub struct ListRow {
+    pub kind: ListKind,
+    /// Of versions: version / length of a period.
     pub period: u64,
     pub conversation: String,
 }
@@ -184,7 +206,10 @@ pub struct Listed {
 pub struct ConversationEnd {
     pub tip: u64,
     pub at_ms: i64,
+    /// The place of the latest entry in lists.
     pub version: u64,
+    /// The place of the latest change, `version` or later.
+    pub changed: u64,
     pub silent: u64,
     pub shown: u64,
     pub wide: bool,
@@ -239,13 +264,13 @@ pub struct EntryRange {
     pub max_bytes: usize,
 }
 
-/// Rows of a user's list to read.
+/// Rows of a user's list to read, of one kind, by (period, conversation).
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum ListRange {
-    /// The latest period first, then by conversation: rows behind `after`, or from the first.
-    Falling { after: Option<Listed> },
-    /// The earliest period first, from `first` on.
-    Rising { first: Listed },
+    /// Descending, those before (`period`, `conversation`).
+    Falling { kind: ListKind, before: (u64, String) },
+    /// Ascending, from (`period`, `conversation`) on, that one included.
+    Rising { kind: ListKind, first: (u64, String) },
 }
 
 type Found<'a, T> = BoxFuture<'a, Result<T, StoreError>>;
@@ -256,7 +281,7 @@ pub trait Tables: Send + Sync + 'static {
     // -- log
     /// A bucket's static columns; `None` for an absent partition.
     fn head<'a>(&'a self, bucket: &'a Bucket, reading: Reading) -> Found<'a, Option<BucketHead>>;
-    /// Entries ascending, with the head they were read under.
+    /// Entries ascending whichever end is read from, with the head they were read under. At quorum.
     fn entries<'a>(
         &'a self,
         bucket: &'a Bucket,
@@ -292,7 +317,7 @@ pub trait Tables: Send + Sync + 'static {
         user: &'a str,
         range: ListRange,
         limit: usize,
-    ) -> Found<'a, Vec<Listed>>;
+    ) -> Found<'a, Vec<ListRow>>;
 
     // -- devices and users
     fn device<'a>(&'a self, key: &'a DeviceKey, reading: Reading) -> Found<'a, Option<u64>>;
@@ -304,6 +329,8 @@ pub trait Tables: Send + Sync + 'static {
     fn users<'a>(&'a self, tenant: &'a str, users: &'a [String]) -> Found<'a, Vec<Option<UserInfo>>>;
 
     // -- presence
+    /// 0 if there is none.
+    fn presence_tip<'a>(&'a self, tenant: &'a str) -> Found<'a, u64>;
     fn standings<'a>(&'a self, tenant: &'a str, users: &'a [String]) -> Found<'a, Vec<Option<Standing>>>;
     /// Standings of all tenants in an order that stays, behind `after`.
     fn all_standings<'a>(
@@ -312,6 +339,9 @@ pub trait Tables: Send + Sync + 'static {
         limit: usize,
     ) -> Found<'a, Vec<(UserName, Standing)>>;
     fn beat(&self, node: u64) -> Found<'_, Option<i64>>;
+
+    /// Which store this is: made once, with the schema.
+    fn store_id(&self) -> Found<'_, u64>;
 
     /// The store's clock, microseconds since 1970: that of the nodes that keep the rows, so that gateways whose clocks
     /// differ agree about it. Rises from call to call within a process.
