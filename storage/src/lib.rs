@@ -12,6 +12,7 @@
 //! | [`embedded`] | the backend for one machine |
 
 pub mod contract;
+pub mod cql;
 pub mod directory;
 pub mod embedded;
 pub mod error;

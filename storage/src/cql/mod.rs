@@ -1,0 +1,4 @@
+//! The backend on Scylla or Cassandra.
+
+pub mod driver;
+pub mod tables;
