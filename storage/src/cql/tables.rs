@@ -30,11 +30,8 @@ use crate::key::ConversationKey;
 use crate::log::BatchId;
 use crate::presence::{Standing, UserName};
 
-/// Seqs of one bucket, one partition of the log table. A batch stands whole in the bucket of its first entry, so the
-/// last batch of a bucket may reach into the range of the next.
-pub const BUCKET_SEQS: u64 = 4_096;
-
-/// One partition of the log table.
+/// One partition of the log table: so many seqs as [`Format`](super::Format) says. A batch stands whole in the bucket of
+/// its first entry, so the last batch of a bucket may reach into the range of the next.
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
 pub struct Bucket {
     pub log: LogName,
@@ -126,8 +123,10 @@ pub enum CasError {
     /// It was never proposed: nothing is or will be written.
     #[error(transparent)]
     NotSent(StoreError),
-    /// Nobody knows. It may be applied now or later, until another conditional write on the partition, or a serial read
-    /// of it, has ended with success: that one completes it or makes it fail for ever.
+    /// Nobody knows. It may be applied now or later. What was proposed is completed, or fails for ever, by the next
+    /// conditional write on the partition, or serial read of it, that ends with success. What has not been proposed yet,
+    /// because the request is still on its way, may be proposed even after a serial read: only a write that makes its
+    /// condition false rules it out.
     #[error("outcome unknown: {0}")]
     Unknown(String),
 }
@@ -296,7 +295,10 @@ pub trait Tables: Send + Sync + 'static {
     fn write(&self, writes: Vec<Write>) -> Found<'_, ()>;
 
     // -- conversations
-    fn conversation<'a>(&'a self, key: &'a ConversationKey) -> Found<'a, Option<(ConversationEnd, Option<Bytes>)>>;
+    fn conversation<'a>(
+        &'a self,
+        key: &'a ConversationKey,
+    ) -> Found<'a, Option<(ConversationEnd, Option<Bytes>)>>;
     /// `None` if the user has no row.
     fn seat<'a>(&'a self, key: &'a ConversationKey, user: &'a str) -> Found<'a, Option<Seat>>;
     /// Users with rows after `after`, ascending by bytes, whether they have a member row or not.
