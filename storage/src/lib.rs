@@ -10,6 +10,8 @@
 //! | [`error`] | why the store refuses |
 //! | [`contract`] | the suite that every backend passes |
 //! | [`embedded`] | the backend for one machine |
+//! | [`cql`] | the backend on Scylla or Cassandra |
+//! | `rows`, `recent` | what the backends share: encodings, a bounded map |
 
 pub mod contract;
 pub mod cql;
@@ -20,6 +22,8 @@ pub mod key;
 pub mod log;
 pub mod member;
 pub mod presence;
+mod recent;
+mod rows;
 
 pub use directory::Directory;
 pub use embedded::{EmbeddedConfig, EmbeddedStore, OpenError};

@@ -18,8 +18,8 @@
 //!
 //! The log is the truth. Every other table of a conversation follows from it: a plain write is a pure function of a
 //! committed batch and carries a timestamp that rises with the log, so writing it again changes nothing, and one that
-//! comes late never replaces a later one. Of two values of one column with equal timestamps the larger stays, and a
-//! removal before a value.
+//! comes late never replaces a later one. Of two values of one column with equal timestamps the one with the larger
+//! bytes stays, and a removal before a value.
 
 use bytes::Bytes;
 use futures::future::BoxFuture;
@@ -30,7 +30,7 @@ use crate::key::ConversationKey;
 use crate::log::BatchId;
 use crate::presence::{Standing, UserName};
 
-/// One partition of the log table: so many seqs as [`Format`](crate::cql) says. A batch stands whole in the bucket of
+/// One partition of the log table: so many seqs as [`Format`](super::Format) says. A batch stands whole in the bucket of
 /// its first entry, so the last batch of a bucket may reach into the range of the next.
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
 pub struct Bucket {
