@@ -36,10 +36,12 @@ pub enum Bug {
     NotSettled,
     /// Takeovers tell of the latest entry at its old place.
     ToldInThePast,
+    /// The first append of a period does not list the conversation.
+    NotListed,
 }
 
 impl Bug {
-    pub const ALL: [Bug; 9] = [
+    pub const ALL: [Bug; 10] = [
         Bug::UnknownIsRefused,
         Bug::NotCompared,
         Bug::NotRedone,
@@ -49,7 +51,11 @@ impl Bug {
         Bug::AnsweredEarly,
         Bug::NotSettled,
         Bug::ToldInThePast,
+        Bug::NotListed,
     ];
+    /// Those that break a presence stream.
+    pub const OF_PRESENCE: [Bug; 5] =
+        [Bug::NotRedone, Bug::Unfenced, Bug::NextUnfenced, Bug::Unconditional, Bug::AnsweredEarly];
 }
 
 /// Tables with a bug, or without.
@@ -127,6 +133,9 @@ impl Planted {
         let opening = self.opening.load(Relaxed);
         if (self.has(Bug::NotRedone) && opening) || self.has(Bug::AnsweredEarly) {
             return Ok(());
+        }
+        if self.has(Bug::NotListed) && !opening {
+            writes.retain(|write| !matches!(write, Write::List { row, .. } if row.kind == ListKind::Entry));
         }
         if self.has(Bug::ToldInThePast) && opening {
             writes.retain(|write| !matches!(write, Write::List { row, .. } if row.kind == ListKind::Moved));

@@ -88,7 +88,7 @@ async fn play(seed: u64, bug: Option<Bug>) -> Result<Figures, Vec<String>> {
 }
 
 /// Some runs are hostile through and through, some have a few kinds of faults, one in sixteen has none.
-fn faults(rng: &mut StdRng) -> Faults {
+pub fn faults(rng: &mut StdRng) -> Faults {
     let all = Faults::hostile();
     let mut some = |permille: u32| if rng.random_range(0..3) == 0 { 0 } else { permille };
     let faults = Faults {
