@@ -291,12 +291,8 @@ pub trait Tables: Send + Sync + 'static {
     // -- log
     /// A bucket's static columns; `None` for an absent partition.
     fn head<'a>(&'a self, bucket: &'a Bucket, reading: Reading) -> Found<'a, Option<BucketHead>>;
-    /// Entries ascending whichever end is read from, with the head they were read under. At quorum.
-    fn entries<'a>(
-        &'a self,
-        bucket: &'a Bucket,
-        range: EntryRange,
-    ) -> Found<'a, (Option<BucketHead>, Vec<EntryRow>)>;
+    /// Entries ascending whichever end is read from. At quorum.
+    fn entries<'a>(&'a self, bucket: &'a Bucket, range: EntryRange) -> Found<'a, Vec<EntryRow>>;
     /// Sets the epoch, on the condition that it is `was` (`None`: there is none yet). The tip does not matter.
     fn fence<'a>(&'a self, bucket: &'a Bucket, was: Option<u64>, epoch: u64) -> Tried<'a, Cas>;
     fn commit(&self, commit: Commit) -> Tried<'_, Cas>;
@@ -312,7 +308,8 @@ pub trait Tables: Send + Sync + 'static {
     ) -> Found<'a, Option<(ConversationEnd, Option<Bytes>)>>;
     /// `None` if the user has no row.
     fn seat<'a>(&'a self, key: &'a ConversationKey, user: &'a str) -> Found<'a, Option<Seat>>;
-    /// Users with rows after `after`, ascending by bytes, whether they have a member row or not.
+    /// Users with rows after `after`, ascending by bytes, whether they have a member row or not. Without the static
+    /// columns, which a cluster would repeat in every row.
     fn seats<'a>(
         &'a self,
         key: &'a ConversationKey,

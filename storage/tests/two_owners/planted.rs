@@ -173,11 +173,7 @@ impl Tables for Planted {
         self.head_of(bucket, reading).boxed()
     }
 
-    fn entries<'a>(
-        &'a self,
-        bucket: &'a Bucket,
-        range: EntryRange,
-    ) -> Found<'a, (Option<BucketHead>, Vec<EntryRow>)> {
+    fn entries<'a>(&'a self, bucket: &'a Bucket, range: EntryRange) -> Found<'a, Vec<EntryRow>> {
         self.tables.entries(bucket, range)
     }
 

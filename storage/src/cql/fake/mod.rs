@@ -139,18 +139,12 @@ impl FakeTables {
         answer
     }
 
-    async fn entries_of(
-        &self,
-        bucket: &Bucket,
-        range: EntryRange,
-    ) -> Result<(Option<BucketHead>, Vec<EntryRow>), StoreError> {
+    async fn entries_of(&self, bucket: &Bucket, range: EntryRange) -> Result<Vec<EntryRow>, StoreError> {
         let read = |world: &mut World| {
             let (now, lags) = (world.now, world.chance(500));
-            let Some(partition) = world.log.get_mut(bucket) else { return (None, Vec::new()) };
-            let rows = partition.seen(lags);
-            (rows.head(), rows.entries(range, now))
+            world.log.get_mut(bucket).map(|partition| partition.seen(lags).entries(range, now))
         };
-        self.read(read).await
+        Ok(self.read(read).await?.unwrap_or_default())
     }
 
     async fn write_all(&self, writes: Vec<Write>) -> Result<(), StoreError> {
@@ -176,11 +170,7 @@ impl Tables for FakeTables {
         self.read(read).boxed()
     }
 
-    fn entries<'a>(
-        &'a self,
-        bucket: &'a Bucket,
-        range: EntryRange,
-    ) -> Found<'a, (Option<BucketHead>, Vec<EntryRow>)> {
+    fn entries<'a>(&'a self, bucket: &'a Bucket, range: EntryRange) -> Found<'a, Vec<EntryRow>> {
         self.entries_of(bucket, range).boxed()
     }
 
