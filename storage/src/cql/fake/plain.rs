@@ -107,18 +107,23 @@ impl Conversation {
     }
 }
 
+/// By timestamp: the seq and the id of the send that had the slot last.
+type Slots = BTreeMap<u8, Cell<(u64, [u8; 16])>>;
+/// State, since when, and the event that said so.
+type Stands = Cell<(PresenceState, i64, u64)>;
+
 /// Everything but the log and the devices.
 #[derive(Debug, Default)]
 pub(super) struct Plain {
     conversations: HashMap<ConversationKey, Conversation>,
-    senders: HashMap<(ConversationKey, u64), BTreeMap<u8, Cell<(u64, [u8; 16])>>>,
+    senders: HashMap<(ConversationKey, u64), Slots>,
     silences: HashMap<ConversationKey, BTreeMap<u64, Cell<(u64, u64)>>>,
     fates: HashMap<ConversationKey, BTreeMap<u64, (Cell<u64>, bool)>>,
     lists: HashMap<(String, String), BTreeMap<ListRow, Marker>>,
     workers: HashMap<u16, Cell<u64>>,
     users: HashMap<(String, String), Cell<(i32, String)>>,
     tips: HashMap<String, Cell<u64>>,
-    standings: BTreeMap<(u64, UserName), Cell<(PresenceState, i64, u64)>>,
+    standings: BTreeMap<(u64, UserName), Stands>,
     beats: HashMap<u64, Cell<i64>>,
 }
 
@@ -194,8 +199,8 @@ impl Plain {
     pub(super) fn seats(&self, key: &ConversationKey, after: &str, limit: usize) -> Vec<(String, Seat)> {
         let Some(found) = self.conversations.get(key) else { return Vec::new() };
         let behind = found.seats.iter().filter(|(user, _)| user.as_str() > after).take(limit);
-        let seat = |cells| Seat { end: ConversationEnd::default(), info: None, ..found.seat(cells) };
-        behind.map(|(user, cells)| (user.clone(), seat(cells))).collect()
+        let bare = |cells| Seat { end: ConversationEnd::default(), info: None, ..found.seat(cells) };
+        behind.map(|(user, cells)| (user.clone(), bare(cells))).collect()
     }
 
     pub(super) fn slots(&self, key: &ConversationKey, device: u64) -> Vec<SlotRow> {
