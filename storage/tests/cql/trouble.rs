@@ -1,11 +1,10 @@
 //! Clusters of their own: refused users, stalls, crashes, lost nodes.
 
-use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use bytes::Bytes;
 use servers::{Cassandra, CassandraSettings};
-use whimbrel_storage::cql::driver::{Credentials, Driver, DriverConfig, OpenError, migrate};
+use whimbrel_storage::cql::driver::{Credentials, Driver, DriverConfig, OpenError, migrate, open};
 use whimbrel_storage::cql::{CqlConfig, CqlStore};
 use whimbrel_storage::key::ConversationKey;
 use whimbrel_storage::log::{Append, AppendOutcome, Entry, EntryKind, Log, ReadRange, Users};
@@ -37,8 +36,7 @@ struct Owner {
 
 impl Owner {
     async fn new(config: &DriverConfig) -> Owner {
-        let driver = Driver::open(config).await.unwrap();
-        let store = CqlStore::new(Arc::new(driver), CqlConfig::default());
+        let store = open(config, CqlConfig::default()).await.unwrap();
         let key = ConversationKey::new("t", "c");
         let opened = store.open(&key).await.unwrap();
         Owner { store, key, epoch: opened.epoch, tip: opened.tip, applied: Vec::new(), next: 1 }
