@@ -11,7 +11,7 @@ use protocol::node::v1::push::Telling;
 use protocol::node::v1::to_connector;
 use protocol::v1::client_frame::Body as Ask;
 use protocol::v1::server_frame::Body;
-use protocol::v1::{ChangeMembers, Content, NewMember, Send};
+use protocol::v1::{ChangeMembers, Content, NewMember, Role, Send};
 use storage::embedded::EmbeddedStore;
 use storage::presence::{PresenceChange, PresenceEvents as _, PresenceState, RecordOutcome};
 use support::*;
@@ -34,7 +34,8 @@ async fn said(connector: &mut Connector, device: &Device, asked: Ask) -> u64 {
 }
 
 async fn room(world: &World, users: &[&str]) {
-    let member = |user: &&str| NewMember { user: (*user).into(), ..NewMember::default() };
+    let member =
+        |user: &&str| NewMember { user: (*user).into(), role: Role::Agent.into(), ..NewMember::default() };
     let members = users.iter().map(member).collect();
     world.node.create_conversation(TENANT, "room", "Room", members).await.unwrap();
 }
