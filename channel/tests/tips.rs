@@ -58,7 +58,7 @@ fn told(connector: &mut Connector) -> Vec<(u64, Telling, usize)> {
 }
 
 #[tokio::test]
-async fn a_tip_is_told_twice_again_and_not_to_who_sent_it() {
+async fn a_tip_is_told_three_times_again_and_not_to_who_sent_it() {
     let world = World::new().await;
     let mut at = world.connector(1);
     let (alice, _bob) = (at.login("alice", "phone").await, at.login("bob", "phone").await);
@@ -66,7 +66,7 @@ async fn a_tip_is_told_twice_again_and_not_to_who_sent_it() {
     at.arrived();
     assert_eq!(said(&mut at, &alice, say("room", 1)).await, 2);
     assert_eq!(told(&mut at), [(2, Telling::First, 1)]);
-    for _ in 0..2 {
+    for _ in 0..3 {
         pass(WAIT).await;
         assert_eq!(told(&mut at), [(2, Telling::IfMissed, 1)]);
     }
