@@ -9,7 +9,7 @@
 //! | [`origin`] | where a value came from |
 //! | [`problem`] | something wrong, where, and what to do |
 //! | [`validate`] | what must hold between values |
-//! | [`keys`] | the keys of `[[auth.keys]]`, read from their files |
+//! | [`keys`] | the keys of `[[auth.keys]]` and the password of `[cql]`, read from their files |
 //! | [`template`] | the commented default file |
 
 pub mod keys;

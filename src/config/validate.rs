@@ -15,7 +15,7 @@ use super::keys;
 use super::load::Loaded;
 use super::origin::Origin;
 use super::problem::Problem;
-use super::setting::{Listen, Plaintext};
+use super::setting::{Backend, Listen, Plaintext};
 
 /// Everything that keeps `serve` from starting, and warnings.
 pub fn validate(loaded: &Loaded) -> Vec<Problem> {
@@ -24,8 +24,36 @@ pub fn validate(loaded: &Loaded) -> Vec<Problem> {
     listeners(loaded, &mut problems);
     certificate(loaded, &mut problems);
     authentication(loaded, &mut problems);
+    problems.extend(store(loaded));
     origins(loaded, &mut problems);
     log_level(loaded, &mut problems);
+    problems
+}
+
+/// What keeps the store from being opened.
+pub fn store(loaded: &Loaded) -> Vec<Problem> {
+    if loaded.config.store.backend == Backend::Embedded {
+        return Vec::new();
+    }
+    let cql = &loaded.config.cql;
+    let mut problems = Vec::new();
+    if cql.hosts.is_empty() {
+        let message = "cql.hosts is empty; name a node of the cluster, for example [\"10.0.0.1:9042\"]";
+        problems.push(Problem::error(loaded.origins.of("cql.hosts"), message));
+    }
+    let is_name = |text: &str| text.chars().all(|letter| letter.is_ascii_alphanumeric() || letter == '_');
+    if !is_name(&cql.keyspace) || !cql.keyspace.starts_with(|first: char| first.is_ascii_alphabetic()) {
+        let message = format!("cql.keyspace: \"{}\" is no name of a keyspace", cql.keyspace);
+        problems.push(Problem::error(loaded.origins.of("cql.keyspace"), message));
+    }
+    match keys::password(cql) {
+        Ok(_) => {
+            let file = cql.password_file.get();
+            let at = loaded.origins.of("cql.password_file");
+            problems.extend(file.and_then(|path| keys::readable_by_others(path, &at)));
+        }
+        Err(message) => problems.push(Problem::error(loaded.origins.of("cql.password"), message)),
+    }
     problems
 }
 
@@ -34,6 +62,7 @@ pub fn validate_dev(loaded: &Loaded) -> Vec<Problem> {
     let config = &loaded.config;
     let listens = [("tcp", config.tcp.listen), ("quic", config.quic.listen), ("http", config.http.listen)];
     let mut problems = Vec::from_iter(admin(loaded));
+    problems.extend(store(loaded));
     for (section, listen) in listens {
         if let Some(address) = listen.0.filter(|address| !address.ip().is_loopback()) {
             let message = format!(

@@ -36,7 +36,7 @@ pub use key::ConversationKey;
 pub use log::Log;
 pub use presence::PresenceEvents;
 
-/// A store is a log and a directory over the same data, and an inventory of it.
-pub trait Store: Log + Directory + Inventory {}
+/// A store is a log and a directory over the same data.
+pub trait Store: Log + Directory {}
 
-impl<S: Log + Directory + Inventory> Store for S {}
+impl<S: Log + Directory> Store for S {}

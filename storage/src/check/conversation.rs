@@ -5,13 +5,13 @@ use std::time::Duration;
 use protocol::Proto;
 use protocol::v1::Message;
 
+use super::Scope;
 use super::changes::{Changes, Known};
 use super::entries::{Entries, Part};
 use super::finding::Fault;
 use super::people::People;
 use super::report::Report;
 use super::senders::{Senders, Share};
-use super::{MAX_TRACKED, Scope};
 use crate::Store;
 use crate::error::StoreError;
 use crate::inventory::MAX_ROWS;
@@ -75,7 +75,7 @@ impl Check<'_, '_, '_, '_> {
         };
         people.rows(tip).for_each(|fault| self.report.found(fault));
         let (first, last) = (self.scope.first.max(1), self.scope.last.min(tip));
-        let of = last.saturating_add(1).saturating_sub(first).div_ceil(MAX_TRACKED).max(1);
+        let of = last.saturating_add(1).saturating_sub(first).div_ceil(self.report.tracked).max(1);
         for number in 0..of {
             self.share(Share { number, of }, first, last, &mut people).await?;
             if !self.ends {
@@ -94,8 +94,9 @@ impl Check<'_, '_, '_, '_> {
     async fn people(&mut self) -> Done<People> {
         let mut people = People::default();
         let mut after = None;
-        while let Some(page) =
-            self.report.page("the list of members", self.store.seats(self.key, after, MAX_ROWS).await)?
+        while let Some(page) = self
+            .report
+            .page("the list of members", self.store.inventory().seats(self.key, after, MAX_ROWS).await)?
         {
             for seat in page.rows {
                 let mut membership = None;
@@ -142,7 +143,7 @@ impl Check<'_, '_, '_, '_> {
         let mut senders = Senders::new(share);
         let (mut faults, mut after) = (Vec::new(), None);
         loop {
-            let page = self.store.senders(self.key, after, MAX_ROWS).await;
+            let page = self.store.inventory().senders(self.key, after, MAX_ROWS).await;
             // What cannot be read was found with the first share.
             let page =
                 if share.number == 0 { self.report.page("the list of slots", page)? } else { page.ok() };
@@ -252,7 +253,7 @@ impl Check<'_, '_, '_, '_> {
                 if look > 0 {
                     tokio::time::sleep(PAUSE).await;
                 }
-                let read = self.store.unlisted(self.key, &missing).await;
+                let read = self.store.inventory().unlisted(self.key, &missing).await;
                 missing = self.report.readable("a list of conversations", read)?.unwrap_or_default();
                 if missing.is_empty() {
                     break;

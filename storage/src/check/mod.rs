@@ -81,14 +81,24 @@ impl Scope {
 /// Checks, and says what was. Findings are told one by one; an error says that the store did not answer, and nothing of
 /// what it holds.
 pub async fn check(store: &dyn Store, scope: &Scope, tell: &mut Tell<'_>) -> Result<Checked, StoreError> {
-    let mut report = Report::new(tell);
+    check_in_shares(store, scope, MAX_TRACKED, tell).await
+}
+
+/// The same, tracking `tracked` entries at once.
+pub(crate) async fn check_in_shares(
+    store: &dyn Store,
+    scope: &Scope,
+    tracked: u64,
+    tell: &mut Tell<'_>,
+) -> Result<Checked, StoreError> {
+    let mut report = Report::new(tell, tracked);
     if let Some(key) = scope.key() {
         conversation::check(store, &key, scope, &mut report).await?;
         return Ok(report.checked);
     }
     let mut after = None;
     loop {
-        let page = store.all_conversations(scope.tenant.as_deref(), after, MAX_ROWS).await;
+        let page = store.inventory().all_conversations(scope.tenant.as_deref(), after, MAX_ROWS).await;
         let Some(page) = report.page("the list of conversations", page)? else { break };
         for held in page.rows {
             conversation::check(store, &held.key, scope, &mut report).await?;
@@ -104,13 +114,15 @@ pub async fn check(store: &dyn Store, scope: &Scope, tell: &mut Tell<'_>) -> Res
 async fn names(store: &dyn Store, scope: &Scope, report: &mut Report<'_, '_>) -> Result<(), StoreError> {
     let tenant = scope.tenant.as_deref();
     let mut after: Option<Marker> = None;
-    while let Some(page) = report.page("the list of users", store.all_users(tenant, after, MAX_ROWS).await)? {
+    while let Some(page) =
+        report.page("the list of users", store.inventory().all_users(tenant, after, MAX_ROWS).await)?
+    {
         let Some(next) = page.next else { break };
         after = Some(next);
     }
     let mut after: Option<Marker> = None;
     while let Some(page) =
-        report.page("the list of devices", store.all_devices(tenant, after, MAX_ROWS).await)?
+        report.page("the list of devices", store.inventory().all_devices(tenant, after, MAX_ROWS).await)?
     {
         let Some(next) = page.next else { break };
         after = Some(next);
@@ -127,11 +139,12 @@ pub async fn size(store: &dyn Store, scope: &Scope) -> Result<(u64, u64), StoreE
     }
     let (mut conversations, mut entries, mut after) = (0, 0, None);
     loop {
-        let page: Page<Held> = match store.all_conversations(scope.tenant.as_deref(), after, MAX_ROWS).await {
-            Ok(page) => page,
-            Err(StoreError::Corrupt(_)) => return Ok((conversations, entries)),
-            Err(error) => return Err(error),
-        };
+        let page: Page<Held> =
+            match store.inventory().all_conversations(scope.tenant.as_deref(), after, MAX_ROWS).await {
+                Ok(page) => page,
+                Err(StoreError::Corrupt(_)) => return Ok((conversations, entries)),
+                Err(error) => return Err(error),
+            };
         conversations += page.rows.len() as u64;
         entries = page.rows.iter().fold(entries, |sum: u64, held| sum.saturating_add(within(held.tip)));
         let Some(next) = page.next else { return Ok((conversations, entries)) };

@@ -28,12 +28,14 @@ pub type Tell<'a> = dyn FnMut(News) + Send + 'a;
 pub(super) struct Report<'t, 'a> {
     tell: &'t mut Tell<'a>,
     pub(super) checked: Checked,
+    /// Entries of a conversation that are tracked at once.
+    pub(super) tracked: u64,
     key: Option<ConversationKey>,
 }
 
 impl<'t, 'a> Report<'t, 'a> {
-    pub(super) fn new(tell: &'t mut Tell<'a>) -> Self {
-        Self { tell, checked: Checked::default(), key: None }
+    pub(super) fn new(tell: &'t mut Tell<'a>, tracked: u64) -> Self {
+        Self { tell, checked: Checked::default(), tracked, key: None }
     }
 
     /// What is found from now on belongs to this conversation.

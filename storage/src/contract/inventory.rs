@@ -46,16 +46,19 @@ pub async fn conversations_in_pages(fixture: &dyn Fixture) {
     // A log that was opened and never written is no conversation.
     Owner::open(&*store, &key("opened")).await;
     for limit in [1, 2, 3, 100] {
-        let ask = |after, limit| store.all_conversations(Some("tenant"), after, limit);
+        let ask = |after, limit| store.inventory().all_conversations(Some("tenant"), after, limit);
         let mut held = all(limit, ask).await;
         held.sort_by(|a, b| a.key.cmp(&b.key));
         let named = |(name, at): (&str, i64)| Held { key: key(name), tip: 1, tip_at_ms: at };
         assert_eq!(held, [("a", 0), ("ab", 1), ("b", 2), ("c", 4), ("ü", 3)].map(named));
-        let everywhere = all(limit, |after, limit| store.all_conversations(None, after, limit)).await;
+        let everywhere =
+            all(limit, |after, limit| store.inventory().all_conversations(None, after, limit)).await;
         assert_eq!(everywhere.len(), 6);
         assert!(everywhere.contains(&Held { key: other.clone(), tip: 2, tip_at_ms: 1_000 }));
     }
-    assert!(all(9, |after, limit| store.all_conversations(Some("t"), after, limit)).await.is_empty());
+    assert!(
+        all(9, |after, limit| store.inventory().all_conversations(Some("t"), after, limit)).await.is_empty()
+    );
 }
 
 pub async fn users_and_devices_in_pages(fixture: &dyn Fixture) {
@@ -78,11 +81,13 @@ pub async fn users_and_devices_in_pages(fixture: &dyn Fixture) {
     for limit in [1, 2, 100] {
         for (tenant, count) in [(None, 3), (Some("tenant"), 2), (Some("tenant2"), 1), (Some("none"), 0)] {
             let wanted = |name: &str| tenant.is_none_or(|tenant| tenant == name);
-            let mut found = all(limit, |after, limit| store.all_users(tenant, after, limit)).await;
+            let mut found =
+                all(limit, |after, limit| store.inventory().all_users(tenant, after, limit)).await;
             found.sort_by(|a, b| a.0.cmp(&b.0));
             let known: Vec<_> = users.iter().filter(|(name, _)| wanted(&name.0)).cloned().collect();
             assert_eq!((&found, found.len()), (&known, count));
-            let mut found = all(limit, |after, limit| store.all_devices(tenant, after, limit)).await;
+            let mut found =
+                all(limit, |after, limit| store.inventory().all_devices(tenant, after, limit)).await;
             found.sort_by_key(|(_, id)| id.stamp());
             let known: Vec<_> = devices.iter().filter(|(key, _)| wanted(&key.tenant)).cloned().collect();
             assert_eq!((&found, found.len()), (&known, 2 * count));
@@ -113,7 +118,7 @@ pub async fn seats_of_members_and_others(fixture: &dyn Fixture) {
     let seats = seats.map(|(user, member, cursors)| Seat { user: user.into(), member, cursors });
     let store = fixture.reopen(store).await;
     for limit in [1, 2, 100] {
-        let mut found = all(limit, |after, limit| store.seats(&c, after, limit)).await;
+        let mut found = all(limit, |after, limit| store.inventory().seats(&c, after, limit)).await;
         found.sort_by(|a, b| a.user.cmp(&b.user));
         assert_eq!(found, seats);
     }
@@ -130,7 +135,7 @@ pub async fn slots_of_every_device(fixture: &dyn Fixture) {
     }
     owner.apply(&*store, append).await;
     for limit in [1, 7, 30, 100] {
-        let mut found = all(limit, |after, limit| store.senders(&c, after, limit)).await;
+        let mut found = all(limit, |after, limit| store.inventory().senders(&c, after, limit)).await;
         found.sort_by_key(|(_, slot)| slot.seq);
         assert_eq!(found.len(), 30);
         for ((device, slot), seq) in found.into_iter().zip(1u8..) {
@@ -139,17 +144,17 @@ pub async fn slots_of_every_device(fixture: &dyn Fixture) {
         }
     }
     let nobodys = key("cc");
-    assert!(all(9, |after, limit| store.senders(&nobodys, after, limit)).await.is_empty());
+    assert!(all(9, |after, limit| store.inventory().senders(&nobodys, after, limit)).await.is_empty());
 }
 
 pub async fn taking_stock_changes_nothing(fixture: &dyn Fixture) {
     let store = fixture.open().await;
     join(&*store, "c", 1, &["ann"]).await;
     let mut owner = Owner::open(&*store, &key("c")).await;
-    store.all_conversations(None, None, 9).await.unwrap();
-    store.seats(&key("c"), None, 9).await.unwrap();
-    store.senders(&key("c"), None, 9).await.unwrap();
-    store.unlisted(&key("c"), &["ann".to_owned()]).await.unwrap();
+    store.inventory().all_conversations(None, None, 9).await.unwrap();
+    store.inventory().seats(&key("c"), None, 9).await.unwrap();
+    store.inventory().senders(&key("c"), None, 9).await.unwrap();
+    store.inventory().unlisted(&key("c"), &["ann".to_owned()]).await.unwrap();
     owner.say(&*store, &["2"]).await;
 }
 
@@ -182,6 +187,6 @@ pub async fn active_members_are_listed(fixture: &dyn Fixture) {
 
 /// The first `count` of the users are listed, and the others are not.
 async fn listed(store: &dyn Store, key: &ConversationKey, users: &[String], count: usize) {
-    let missing = store.unlisted(key, users).await.unwrap();
+    let missing = store.inventory().unlisted(key, users).await.unwrap();
     assert_eq!(missing, users[count..], "{key}");
 }

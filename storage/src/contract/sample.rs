@@ -288,13 +288,14 @@ pub struct Told {
 
 /// Everything a store tells of a tenant, but what is its own: epochs and versions.
 pub async fn picture(store: &dyn Store, tenant: &str) -> Picture {
-    let mut users = all(3, |after, limit| store.all_users(Some(tenant), after, limit)).await;
+    let mut users = all(3, |after, limit| store.inventory().all_users(Some(tenant), after, limit)).await;
     users.sort_by(|a, b| a.0.cmp(&b.0));
-    let devices = all(3, |after, limit| store.all_devices(Some(tenant), after, limit)).await;
+    let devices = all(3, |after, limit| store.inventory().all_devices(Some(tenant), after, limit)).await;
     let mut devices: Vec<_> =
         devices.into_iter().map(|(key, id)| (format!("{key:?}"), id.as_u64())).collect();
     devices.sort();
-    let mut held = all(3, |after, limit| store.all_conversations(Some(tenant), after, limit)).await;
+    let mut held =
+        all(3, |after, limit| store.inventory().all_conversations(Some(tenant), after, limit)).await;
     held.sort_by(|a, b| a.key.cmp(&b.key));
     let (mut rooms, mut lists) = (Vec::new(), Vec::new());
     for held in held {
@@ -323,9 +324,9 @@ async fn told(store: &dyn Store, held: Held) -> Told {
     let mut entries = store.read(key, whole).await.unwrap();
     // When something is recalled it no longer matters what its latest edit is.
     entries.iter_mut().filter(|entry| entry.fate.recalled).for_each(|entry| entry.fate.edited = 0);
-    let mut slots = all(3, |after, limit| store.senders(key, after, limit)).await;
+    let mut slots = all(3, |after, limit| store.inventory().senders(key, after, limit)).await;
     slots.sort_by_key(|(device, slot)| (*device, slot.slot));
-    let mut seats = all(3, |after, limit| store.seats(key, after, limit)).await;
+    let mut seats = all(3, |after, limit| store.inventory().seats(key, after, limit)).await;
     seats.sort_by(|a, b| a.user.cmp(&b.user));
     let mut memberships = Vec::new();
     for seat in &seats {

@@ -156,7 +156,7 @@ impl Copy<'_, '_> {
     async fn cursors(&mut self) -> Result<(), CopyError> {
         let mut after = None;
         loop {
-            let page = self.stores.source.seats(self.key, after, MAX_ROWS).await;
+            let page = self.stores.source.inventory().seats(self.key, after, MAX_ROWS).await;
             let page = whole(page.map_err(CopyError::Source)?)?;
             self.raise(page.rows).await?;
             after = page.next;

@@ -32,7 +32,7 @@ impl Window {
         let mut nearest = BinaryHeap::new();
         let mut after = None;
         loop {
-            let page = store.all_conversations(Some(&self.tenant), after, MAX_ROWS).await;
+            let page = store.inventory().all_conversations(Some(&self.tenant), after, MAX_ROWS).await;
             let page = whole(page.map_err(CopyError::Source)?)?;
             page.rows.into_iter().for_each(|held| self.offer(&mut nearest, held));
             after = page.next;

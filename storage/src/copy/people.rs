@@ -12,7 +12,9 @@ pub(super) async fn users(
 ) -> Result<(), CopyError> {
     let mut after = None;
     loop {
-        let page = whole(source.all_users(Some(tenant), after, MAX_ROWS).await.map_err(CopyError::Source)?)?;
+        let page = whole(
+            source.inventory().all_users(Some(tenant), after, MAX_ROWS).await.map_err(CopyError::Source)?,
+        )?;
         for ((tenant, user), info) in page.rows {
             target.put_user(&tenant, &user, info).await.map_err(CopyError::Target)?;
             copied.users += 1;
@@ -33,8 +35,9 @@ pub(super) async fn devices(
 ) -> Result<(), CopyError> {
     let mut after = None;
     loop {
-        let page =
-            whole(source.all_devices(Some(tenant), after, MAX_ROWS).await.map_err(CopyError::Source)?)?;
+        let page = whole(
+            source.inventory().all_devices(Some(tenant), after, MAX_ROWS).await.map_err(CopyError::Source)?,
+        )?;
         for (key, ours) in page.rows {
             let theirs = target.device(&key, Some(ours)).await.map_err(CopyError::Target)?;
             if let Some(theirs) = theirs.filter(|theirs| *theirs != ours) {

@@ -17,7 +17,7 @@ pub(super) async fn verify(stores: Stores<'_>, tenant: &str, tell: &mut Tell<'_>
     check::check(stores.target, &scope, &mut checked).await.map_err(CopyError::Target)?;
     let mut after = None;
     loop {
-        let page = stores.source.all_conversations(Some(tenant), after, MAX_ROWS).await;
+        let page = stores.source.inventory().all_conversations(Some(tenant), after, MAX_ROWS).await;
         let page = whole(page.map_err(CopyError::Source)?)?;
         for held in page.rows {
             same(stores, &held.key, tell).await?;
@@ -36,7 +36,8 @@ async fn same(stores: Stores<'_>, key: &ConversationKey, tell: &mut Tell<'_>) ->
     }
     let mut after = None;
     loop {
-        let page = whole(stores.source.seats(key, after, MAX_ROWS).await.map_err(CopyError::Source)?)?;
+        let page =
+            whole(stores.source.inventory().seats(key, after, MAX_ROWS).await.map_err(CopyError::Source)?)?;
         for seat in page.rows {
             if !has(stores, key, &seat).await? {
                 let fault = Fault::Member { user: seat.user };

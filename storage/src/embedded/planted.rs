@@ -50,13 +50,17 @@ fn room() -> ConversationKey {
 }
 
 async fn check(store: &EmbeddedStore, scope: &Scope) -> (Vec<Finding>, Checked) {
+    check_in_shares(store, scope, check::MAX_TRACKED).await
+}
+
+async fn check_in_shares(store: &EmbeddedStore, scope: &Scope, tracked: u64) -> (Vec<Finding>, Checked) {
     let mut found = Vec::new();
     let mut tell = |news| {
         if let check::News::Found(finding) = news {
             found.push(finding);
         }
     };
-    let checked = check::check(store, scope, &mut tell).await.unwrap();
+    let checked = check::check_in_shares(store, scope, tracked, &mut tell).await.unwrap();
     assert_eq!(checked.findings, found.len() as u64);
     (found, checked)
 }
@@ -274,6 +278,13 @@ async fn found(damages: &[Damage], key: Option<ConversationKey>) {
         let told: BTreeSet<&str> = found.iter().map(|finding| finding.fault.code()).collect();
         assert_eq!(told, BTreeSet::from_iter(codes.iter().copied()), "{what}: {found:#?}");
         assert!(found.iter().all(|finding| finding.key == key), "{what}: {found:#?}");
+        // In many shares the same is found, each once.
+        let (mut shares, _) = check_in_shares(&store, &Scope::all(), 2).await;
+        for finding in &found {
+            let same = shares.iter().position(|other| other == finding);
+            shares.remove(same.unwrap_or_else(|| panic!("{what}: {finding} not in shares: {shares:#?}")));
+        }
+        assert!(shares.is_empty(), "{what}: {shares:#?}");
         assert!(found.iter().all(|finding| finding.to_string().lines().count() == 1), "{what}: {found:#?}");
     }
 }
