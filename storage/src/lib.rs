@@ -14,10 +14,13 @@
 //! | [`error`] | why the store refuses |
 //! | [`contract`] | the suite that every backend passes |
 //! | [`embedded`] | the backend for one machine |
+//! | [`cql`] | the backend on Scylla or Cassandra |
+//! | `rows`, `recent` | what the backends share: encodings, a bounded map |
 
 pub mod check;
 pub mod contract;
 pub mod copy;
+pub mod cql;
 pub mod directory;
 pub mod embedded;
 pub mod error;
@@ -26,7 +29,9 @@ pub mod key;
 pub mod log;
 pub mod member;
 pub mod presence;
+mod recent;
 pub mod roster;
+mod rows;
 
 pub use directory::Directory;
 pub use embedded::{EmbeddedConfig, EmbeddedStore, OpenError};

@@ -24,10 +24,6 @@ use crate::key::ConversationKey;
 use crate::log::Append;
 use crate::member::MemberRow;
 
-/// Members above which a conversation is wide. An append writes and removes at most so many small rows; a list
-/// costs a read for each wide conversation of the user.
-pub(super) const MAX_LISTED_MEMBERS: usize = 32;
-
 type Found<T> = Result<T, StoreError>;
 
 impl Group<'_> {

@@ -1,0 +1,1 @@
+//! Whether what is stored of a conversation agrees with itself.
