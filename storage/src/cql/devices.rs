@@ -47,6 +47,6 @@ fn unsettled(error: CasError) -> StoreError {
 }
 
 /// A stored number as the id it must be.
-fn to_device(stored: u64) -> Found<DeviceId> {
+pub(super) fn to_device(stored: u64) -> Found<DeviceId> {
     DeviceId::from_u64(stored).map_err(|error| StoreError::Corrupt(format!("device id {stored:#x}: {error}")))
 }

@@ -3,6 +3,7 @@
 //! | file | noun |
 //! |---|---|
 //! | [`tables`] | the operations that a cluster performs: the trait is the contract |
+//! | [`driver`] | the tables on a real cluster |
 //! | [`fake`] | the same in memory, with a cluster's delays, losses and late writes |
 //! | `config`, `bucket`, `rows` | settings and format; which partition holds what; encodings |
 //! | `tail` | where a log ends, as far as this process knows |
@@ -12,6 +13,7 @@
 //! | `read`, `listing` | entries and their fates; a user's conversations in parts |
 //! | `directory`, `membership`, `devices` | members, users and cursors; one of them as a whole; devices |
 //! | `presence` | the presence stream, a log like any other |
+//! | `inventory` | all there is, in pages |
 //! | [`check`] | whether what is stored of a conversation agrees with itself |
 //!
 //! # What is promised, and by what
@@ -39,8 +41,10 @@ pub mod check;
 mod config;
 mod devices;
 mod directory;
+pub mod driver;
 mod effects;
 pub mod fake;
+mod inventory;
 mod listing;
 mod lists;
 mod membership;

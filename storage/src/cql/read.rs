@@ -97,7 +97,7 @@ impl<T: Tables> CqlStore<T> {
         let mut nearest = None;
         // The last batch of the bucket before may reach into the range of this one.
         for bucket in [Some(bucket.clone()), bucket.before()].into_iter().flatten() {
-            let (_, mut rows) = self.tables.entries(&bucket, range).await?;
+            let mut rows = self.tables.entries(&bucket, range).await?;
             if range.backwards {
                 rows.reverse();
             }

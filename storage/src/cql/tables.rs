@@ -272,6 +272,12 @@ pub enum ListRange {
     Rising { kind: ListKind, first: (u64, String) },
 }
 
+/// Rows of a scan under their keys. What does not parse is an error in its place.
+pub type Scanned<K, V> = Vec<(K, Result<V, StoreError>)>;
+
+/// Tenant, user, type and installation of a device, as they are stored.
+pub type DevicePlace = (String, String, i16, String);
+
 type Found<'a, T> = BoxFuture<'a, Result<T, StoreError>>;
 type Tried<'a, T> = BoxFuture<'a, Result<T, CasError>>;
 
@@ -280,12 +286,8 @@ pub trait Tables: Send + Sync + 'static {
     // -- log
     /// A bucket's static columns; `None` for an absent partition.
     fn head<'a>(&'a self, bucket: &'a Bucket, reading: Reading) -> Found<'a, Option<BucketHead>>;
-    /// Entries ascending whichever end is read from, with the head they were read under. At quorum.
-    fn entries<'a>(
-        &'a self,
-        bucket: &'a Bucket,
-        range: EntryRange,
-    ) -> Found<'a, (Option<BucketHead>, Vec<EntryRow>)>;
+    /// Entries ascending whichever end is read from. At quorum.
+    fn entries<'a>(&'a self, bucket: &'a Bucket, range: EntryRange) -> Found<'a, Vec<EntryRow>>;
     /// Sets the epoch, on the condition that it is `was` (`None`: there is none yet). The tip does not matter.
     fn fence<'a>(&'a self, bucket: &'a Bucket, was: Option<u64>, epoch: u64) -> Tried<'a, Cas>;
     fn commit(&self, commit: Commit) -> Tried<'_, Cas>;
@@ -301,7 +303,8 @@ pub trait Tables: Send + Sync + 'static {
     ) -> Found<'a, Option<(ConversationEnd, Option<Bytes>)>>;
     /// `None` if the user has no row.
     fn seat<'a>(&'a self, key: &'a ConversationKey, user: &'a str) -> Found<'a, Option<Seat>>;
-    /// Users with rows after `after`, ascending by bytes, whether they have a member row or not.
+    /// Users with rows after `after`, ascending by bytes, whether they have a member row or not. Without the static
+    /// columns, which a cluster would repeat in every row.
     fn seats<'a>(
         &'a self,
         key: &'a ConversationKey,
@@ -341,6 +344,31 @@ pub trait Tables: Send + Sync + 'static {
         limit: usize,
     ) -> Found<'a, Vec<(UserName, Standing)>>;
     fn beat(&self, node: u64) -> Found<'_, Option<i64>>;
+
+    // -- all there is, for whoever takes stock: in an order that stays (a cluster's is by token), those behind `after`
+    /// Conversations of all tenants; `None` for one that has users' rows and no end yet.
+    fn all_conversations<'a>(
+        &'a self,
+        after: Option<&'a ConversationKey>,
+        limit: usize,
+    ) -> Found<'a, Scanned<ConversationKey, Option<ConversationEnd>>>;
+    fn all_users<'a>(
+        &'a self,
+        after: Option<&'a UserName>,
+        limit: usize,
+    ) -> Found<'a, Scanned<UserName, UserInfo>>;
+    fn all_devices<'a>(
+        &'a self,
+        after: Option<&'a DevicePlace>,
+        limit: usize,
+    ) -> Found<'a, Scanned<DevicePlace, u64>>;
+    /// Slots of one conversation, by device and slot.
+    fn all_slots<'a>(
+        &'a self,
+        key: &'a ConversationKey,
+        after: Option<(u64, i16)>,
+        limit: usize,
+    ) -> Found<'a, Scanned<(u64, i16), SlotRow>>;
 
     /// Which store this is: made once, with the schema.
     fn store_id(&self) -> Found<'_, u64>;
