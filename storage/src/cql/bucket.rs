@@ -16,7 +16,7 @@ impl Format {
     /// The bucket of a batch that begins behind `tip`.
     pub(super) fn bucket(&self, log: &LogName, tip: u64) -> Result<Bucket, StoreError> {
         let number = u32::try_from(tip / self.seqs(log))
-            .map_err(|_| StoreError::Corrupt(format!("{log:?} cannot have a tip of {tip}")))?;
+            .map_err(|_| StoreError::Corrupt(format!("{log} cannot have a tip of {tip}")))?;
         Ok(Bucket { log: log.clone(), number })
     }
 

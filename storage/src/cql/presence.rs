@@ -185,7 +185,7 @@ impl<T: Tables> CqlStore<T> {
         let Some(number) = old.and_then(|number| u32::try_from(number).ok()) else { return };
         let bucket = Bucket { log: newest.log.clone(), number };
         if let Err(error) = self.write(vec![Write::Trim { bucket, at }]).await {
-            tracing::debug!(log = ?newest.log, number, %error, "old events stay");
+            tracing::debug!(log = %newest.log, number, %error, "old events stay");
         }
     }
 

@@ -122,7 +122,7 @@ impl<T: Tables> CqlStore<T> {
     ) -> Found<Vec<EntryRow>> {
         let lasts = self.config.retention.is_none() || matches!(log, LogName::Presence(_));
         if lasts || (range.backwards && nearest.is_some()) {
-            return Err(StoreError::Corrupt(format!("{log:?} lacks entry {at}")));
+            return Err(StoreError::Corrupt(format!("{log} lacks entry {at}")));
         }
         let (first, last) = if range.backwards {
             (range.first.max(edge - self.config.format.seqs(log) + 1), at)

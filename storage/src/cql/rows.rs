@@ -144,9 +144,11 @@ mod tests {
         let member = MemberRow::join("", Role::Agent, 8);
         same(Seated { version: 1, changed: 2, member: member.clone() });
         let members = vec![MemberRow { user: "ann".into(), ..member }, MemberRow::join("ü", Role::Owner, 1)];
-        same(Changes { members: members.clone(), info: None });
-        same(Changes { members, info: Some(ConversationInfo { kind: 1, title: "Tea".into() }) });
-        assert_eq!(Changes::decode(&Changes::default().encode()), Some(Changes::default()));
+        let info = Some(ConversationInfo { kind: 1, title: "Tea".into() });
+        let all = Changes { members: members.clone(), info };
+        for changes in [all, Changes { members, info: None }, Changes::default()] {
+            assert_eq!(Changes::decode(&changes.encode()), Some(changes));
+        }
     }
 
     #[test]

@@ -21,6 +21,8 @@
 //! comes late never replaces a later one. Of two values of one column with equal timestamps the larger stays, and a
 //! removal before a value.
 
+use std::fmt;
+
 use bytes::Bytes;
 use futures::future::BoxFuture;
 
@@ -43,6 +45,15 @@ pub struct Bucket {
 pub enum LogName {
     Conversation(ConversationKey),
     Presence(String),
+}
+
+impl fmt::Display for LogName {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            LogName::Conversation(key) => write!(f, "{key}"),
+            LogName::Presence(tenant) => write!(f, "the presence of {tenant}"),
+        }
+    }
 }
 
 /// The static columns of a bucket. An absent partition has none of them; one that was only fenced has an epoch alone.

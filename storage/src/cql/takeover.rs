@@ -63,7 +63,7 @@ impl<T: Tables> CqlStore<T> {
                 Err(CasError::NotSent(error)) => return Err(error),
             }
         }
-        Err(StoreError::Unavailable(format!("others take {log:?} over again and again")))
+        Err(StoreError::Unavailable(format!("others take {log} over again and again")))
     }
 
     /// Where the log ends, and whose it is. Settles what was pending there, and changes nothing else.
@@ -119,7 +119,7 @@ impl<T: Tables> CqlStore<T> {
     async fn full_head(&self, bucket: &Bucket) -> Found<BucketHead> {
         let head = self.tables.head(bucket, Reading::Serial).await?;
         head.filter(|head| self.is_full(bucket, head))
-            .ok_or_else(|| StoreError::Corrupt(format!("{:?} goes on behind its end", bucket.log)))
+            .ok_or_else(|| StoreError::Corrupt(format!("{} goes on behind its end", bucket.log)))
     }
 
     /// Redoes the effects of the last batch, whose owner may have died before it wrote them, or written them late. The
@@ -161,7 +161,7 @@ impl<T: Tables> CqlStore<T> {
         let range = EntryRange { first: base + 1, last: tip, backwards: false, limit, max_bytes: usize::MAX };
         let (_, rows) = self.tables.entries(&bucket, range).await?;
         if self.config.retention.is_none() && rows.len() != limit {
-            return Err(StoreError::Corrupt(format!("the last batch of {:?} is not whole", bucket.log)));
+            return Err(StoreError::Corrupt(format!("the last batch of {} is not whole", bucket.log)));
         }
         Ok(rows)
     }

@@ -41,6 +41,20 @@ pub struct Inner {
     pub refused: u64,
 }
 
+impl Inner {
+    /// The highest tip that was answered `Applied`.
+    pub fn applied_tip(&self) -> u64 {
+        let applied = self.tried.values().filter(|tried| tried.answer == Answer::Applied);
+        let tip = |tried: &Tried| tried.append.expected_tip + tried.append.entries.len() as u64;
+        applied.map(tip).max().unwrap_or(0)
+    }
+
+    /// The highest read cursor of a user that was answered.
+    pub fn answered_read(&self, user: &str) -> u64 {
+        self.raised.get(user).map_or(0, |(answered, _)| answered.read)
+    }
+}
+
 impl History {
     pub fn with<R>(&self, look: impl FnOnce(&mut Inner) -> R) -> R {
         look(&mut self.inner.lock())

@@ -36,10 +36,16 @@ pub enum Bug {
     NotSettled,
     /// Takeovers tell of the latest entry at its old place.
     ToldInThePast,
+    /// The first append of a period does not list the conversation.
+    NotListed,
+    /// An append lists the conversation behind everything else.
+    ListedLate,
+    /// A read cursor that rises is not listed.
+    ReadNotListed,
 }
 
 impl Bug {
-    pub const ALL: [Bug; 9] = [
+    pub const ALL: [Bug; 12] = [
         Bug::UnknownIsRefused,
         Bug::NotCompared,
         Bug::NotRedone,
@@ -49,7 +55,13 @@ impl Bug {
         Bug::AnsweredEarly,
         Bug::NotSettled,
         Bug::ToldInThePast,
+        Bug::NotListed,
+        Bug::ListedLate,
+        Bug::ReadNotListed,
     ];
+    /// Those that break a presence stream.
+    pub const OF_PRESENCE: [Bug; 5] =
+        [Bug::NotRedone, Bug::Unfenced, Bug::NextUnfenced, Bug::Unconditional, Bug::AnsweredEarly];
 }
 
 /// Tables with a bug, or without.
@@ -62,12 +74,15 @@ pub struct Planted {
     refused: AtomicBool,
     /// Epochs that were never written.
     claimed: Mutex<HashMap<Bucket, u64>>,
+    /// List rows that are written behind what comes next.
+    held: Mutex<Vec<Write>>,
 }
 
 impl Planted {
     pub fn new(tables: FakeTables, bug: Option<Bug>) -> Planted {
         let (opening, refused) = (AtomicBool::new(false), AtomicBool::new(false));
-        Planted { tables, bug, opening, refused, claimed: Mutex::new(HashMap::new()) }
+        let (claimed, held) = (Mutex::new(HashMap::new()), Mutex::new(Vec::new()));
+        Planted { tables, bug, opening, refused, claimed, held }
     }
 
     fn has(&self, bug: Bug) -> bool {
@@ -128,15 +143,28 @@ impl Planted {
         if (self.has(Bug::NotRedone) && opening) || self.has(Bug::AnsweredEarly) {
             return Ok(());
         }
+        let lists = |kind| move |write: &Write| matches!(write, Write::List { row, .. } if row.kind == kind);
+        if self.has(Bug::NotListed) && !opening {
+            writes.retain(|write| !lists(ListKind::Entry)(write));
+        }
+        if self.has(Bug::ReadNotListed) && !opening {
+            writes.retain(|write| !lists(ListKind::Moved)(write));
+        }
+        let behind = std::mem::take(&mut *self.held.lock());
+        if self.has(Bug::ListedLate) && !opening {
+            let (held, now) = writes.into_iter().partition(lists(ListKind::Entry));
+            (*self.held.lock(), writes) = (held, now);
+        }
         if self.has(Bug::ToldInThePast) && opening {
-            writes.retain(|write| !matches!(write, Write::List { row, .. } if row.kind == ListKind::Moved));
+            writes.retain(|write| !lists(ListKind::Moved)(write));
             for write in &mut writes {
                 if let Write::Conversation { end, .. } = write {
                     end.changed = end.version;
                 }
             }
         }
-        self.tables.write(writes).await
+        self.tables.write(writes).await?;
+        self.tables.write(behind).await
     }
 }
 

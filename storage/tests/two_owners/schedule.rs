@@ -67,13 +67,13 @@ async fn play(seed: u64, bug: Option<Bug>) -> Result<Figures, Vec<String>> {
         (Planted::new(tables.handle(skew), bug), rng.random::<u64>(), rng.random_range(1..4))
     };
     let ((one, seed, lives), (two, other_seed, other_lives)) = (process(bug), process(bug));
-    let ((reading, read_seed, _), (polling, poll_seed, _)) = (process(None), process(None));
+    let ((reading, read_seed, _), (polling, poll_seed, _)) = (process(bug), process(bug));
     let owners = futures::future::join(
         Owner::new(one, history.clone(), seed).run(lives),
         Owner::new(two, history.clone(), other_seed).run(other_lives),
     );
     let mut poller = Poller::new(polling, poll_seed);
-    let readers = futures::future::join(read(reading, read_seed, history.clone()), poller.run());
+    let readers = futures::future::join(read(reading, read_seed, history.clone()), poller.run(&history));
     futures::future::select(Box::pin(owners), Box::pin(readers)).await;
 
     tables.set_faults(Faults::default());
@@ -88,7 +88,7 @@ async fn play(seed: u64, bug: Option<Bug>) -> Result<Figures, Vec<String>> {
 }
 
 /// Some runs are hostile through and through, some have a few kinds of faults, one in sixteen has none.
-fn faults(rng: &mut StdRng) -> Faults {
+pub fn faults(rng: &mut StdRng) -> Faults {
     let all = Faults::hostile();
     let mut some = |permille: u32| if rng.random_range(0..3) == 0 { 0 } else { permille };
     let faults = Faults {
@@ -122,6 +122,9 @@ async fn read(tables: Planted, seed: u64, history: Arc<History>) {
         if let Err(error) = look(&store, range, tip, &history).await {
             history.hold(error.code() != protocol::code::Code::CORRUPT, || format!("a read says: {error}"));
         }
+        if tip > 0 {
+            stands(&store, &history).await;
+        }
         let user = USERS[rng.random_range(0..4)];
         let to = Cursors { read: rng.random_range(0..=tip), delivered: rng.random_range(0..=tip), sent: 0 };
         history.with(|inner| {
@@ -134,6 +137,13 @@ async fn read(tables: Planted, seed: u64, history: Arc<History>) {
                 *answered = answered.max(Cursors { sent: 0, ..raised });
             });
         }
+    }
+}
+
+/// Whoever has seen that there is a conversation finds it in a member's list, whatever is appended meanwhile.
+async fn stands(store: &CqlStore<Planted>, history: &History) {
+    if let Ok(listed) = store.listed("tenant", "u0", Listing::Latest { before: None }, 9).await {
+        history.hold(listed.rows.len() == 1, || "the conversation is not in the list of u0".into());
     }
 }
 
@@ -171,11 +181,24 @@ impl Poller {
         Poller { store, rng: StdRng::seed_from_u64(seed), version: 0, tip: 0, read: 0 }
     }
 
-    async fn run(&mut self) {
+    async fn run(&mut self, history: &History) {
         loop {
             sleep(Duration::from_millis(self.rng.random_range(0..400))).await;
-            _ = self.poll().await;
+            let (tip, read) = history.with(|inner| (inner.applied_tip(), inner.answered_read("u0")));
+            if self.poll().await.is_err() {
+                continue;
+            }
+            let known = self.tip;
+            history.hold(known >= tip, || format!("{tip} was applied, and who asks knows {known}"));
+            self.knows_read(history, read).await;
         }
+    }
+
+    /// What nobody was told of may have come late, and hide what was answered.
+    async fn knows_read(&self, history: &History, read: u64) {
+        let Ok(cursors) = self.store.cursors(&key(), &["u0".into()]).await else { return };
+        let is_told = self.read >= read || cursors[0].read > history.with(|inner| inner.answered_read("u0"));
+        history.hold(is_told, || format!("read to {read}, and who asks knows {}", self.read));
     }
 
     pub async fn poll(&mut self) -> Result<(), whimbrel_storage::StoreError> {
@@ -216,6 +239,7 @@ async fn end(tables: &FakeTables, last: Planted, history: &History, poller: &mut
     history.hold(poller.poll().await.is_ok() && poller.tip == opened.tip, || {
         format!("whoever asks what has changed knows {} of {}", poller.tip, opened.tip)
     });
+    poller.knows_read(history, history.with(|inner| inner.answered_read("u0"))).await;
     let mut owned = Owned::new(opened);
     let append = owned.plan(&mut StdRng::seed_from_u64(1), BUCKET as usize);
     history.trying(&append);

@@ -2,7 +2,7 @@
 
 use std::collections::BTreeMap;
 
-use whimbrel_storage::cql::CqlStore;
+use whimbrel_storage::cql::{CqlStore, check};
 use whimbrel_storage::directory::{Directory, Listing};
 use whimbrel_storage::log::{Append, BatchId, EntryKind, Fate, Log, ReadRange, SenderSlot, StoredEntry};
 use whimbrel_storage::member::{Cursors, MemberRow};
@@ -10,6 +10,7 @@ use whimbrel_storage::member::{Cursors, MemberRow};
 use crate::history::{Answer, History, Inner};
 use crate::plan::{DEVICES, USERS, key};
 use crate::planted::Planted;
+use crate::schedule::config;
 
 /// What follows from a log.
 #[derive(Default)]
@@ -160,6 +161,10 @@ async fn follows(store: &CqlStore<Planted>, history: &History, model: &Model, en
     }
     for user in USERS {
         seat(store, history, model, user).await;
+    }
+    match check::conversation(store.tables(), &config().format, &key(), 1, false).await {
+        Ok(checked) => hold(checked.findings.is_empty(), &format!("a check finds {:?}", checked.findings)),
+        Err(error) => hold(false, &format!("a check says {error}")),
     }
     let lasting: Vec<MemberRow> = model.members.values().filter(|row| row.is_active()).cloned().collect();
     hold(store.members(&key(), "", 99).await == Ok(lasting), "the members");
