@@ -24,7 +24,9 @@ fn acts() -> Vec<Act> {
         4 => vec![Item::Read { back: 1 }, say(false)],
         _ => vec![Item::Leave { user: n }, say(false)],
     };
-    (0..48).map(|n: u8| Act { room: n, user: n / 3, items: items(n.wrapping_mul(7)) }).collect()
+    let join = |user| Item::Join { user, with_history: user == 2 };
+    let founded = (0..4).map(|room| Act { room, user: 1, items: (0..5).map(join).collect() });
+    founded.chain((0..48).map(|n: u8| Act { room: n, user: n / 4, items: items(n / 4) })).collect()
 }
 
 fn embedded() -> (tempfile::TempDir, EmbeddedStore) {
