@@ -3,7 +3,7 @@
 
 use std::os::fd::{AsFd as _, OwnedFd};
 
-use anyhow::{Context as _, bail};
+use anyhow::bail;
 use rustix::event::Timespec;
 use rustix::event::epoll::{self, CreateFlags, EventData, EventFlags};
 use rustix::io::Errno;
@@ -14,7 +14,7 @@ use super::dialer::Dialer;
 use super::plan::{Part, Plan};
 use super::quic::{Happening, Quic};
 use super::scenario::Scenario;
-use super::speech::{self, Device, Event, Publish, Session, Speech};
+use super::speech::{self, Device, Publish, Session, Speech};
 
 /// Most bytes that one read takes.
 const READ_BYTES: usize = 256 * 1024;

@@ -8,7 +8,7 @@ use anyhow::{bail, ensure};
 
 use super::pulse::{Pulse, window};
 use super::{Book, Scenario, at_once};
-use crate::load::clock::{self, MILLISECOND};
+use crate::load::clock::{self, SECOND};
 use crate::load::conn::State;
 use crate::load::engine::Engine;
 use crate::load::plan::{Pace, Part, Plan};
@@ -16,7 +16,7 @@ use crate::load::speech::{Event, Publish, To};
 use crate::load::stamp::Stamp;
 
 /// Where nobody speaks in this process, silence of this length says that all has come.
-const SILENCE: u64 = 500 * MILLISECOND;
+const SILENCE: u64 = 2 * SECOND;
 /// Most messages of one pull.
 const PAGE: u32 = 256;
 
