@@ -1,4 +1,4 @@
-//! Connector and channel node in one process, over an embedded store: everything that `dev` and `serve` run.
+//! Connector and channel node in one process, over a store: everything that `dev` and `serve` run.
 
 use std::io;
 use std::net::{Ipv4Addr, SocketAddr};
@@ -17,7 +17,6 @@ use connector::tls::{Identity, TlsError, Use};
 use connector::websocket::upgrade::{BadOrigin, UpgradePolicy};
 use connector::{Connector, ConnectorConfig};
 use idgen::{Clock, NodeId, NodeType, SystemClock, WorkerNumber};
-use storage::embedded::{EmbeddedConfig, EmbeddedStore, OpenError};
 
 use crate::admin::Admin;
 use crate::config::Config;
@@ -27,9 +26,7 @@ use crate::dev_data::Addresses;
 use crate::http::{self, Status};
 use crate::seed::{self, SeedError};
 use crate::status::Nodes;
-
-/// The store's directory in the data directory.
-const STORE_DIR: &str = "store";
+use crate::store::{OpenStore, StoreOpenError};
 
 /// What a gateway is made of.
 pub struct GatewayParts {
@@ -57,7 +54,7 @@ pub struct Gateway {
 #[derive(Debug, thiserror::Error)]
 pub enum GatewayError {
     #[error(transparent)]
-    Store(#[from] OpenError),
+    Store(#[from] StoreOpenError),
     #[error("the channel node does not start: {0}")]
     Channel(#[from] StartError),
     #[error("cannot listen on {port} {address}: {}", in_words(source))]
@@ -80,17 +77,17 @@ impl Gateway {
         let clock: Arc<dyn Clock> = Arc::new(SystemClock);
         let config = &parts.config;
         let (connector_id, channel_id) = node_ids(config)?;
-        let store = Arc::new(open_store(store_config(config)).await?);
+        let store = OpenStore::open(config).await?;
         let number = WorkerNumber::new(config.node.number)?;
         let channel =
-            ChannelNode::start(channel_config(config, channel_id, number), store.clone(), clock.clone())
+            ChannelNode::start(channel_config(config, channel_id, number), store.shared(), clock.clone())
                 .await?;
         let membership = Arc::new(FixedMembership::single(connector_id, channel_id));
         let connector =
             Connector::new(connector_config(config, connector_id), parts.verifier, clock, membership);
         connector.add_channel(channel.connect(connector.link()));
         if parts.seed {
-            seed::seed(&*store, &channel).await?;
+            seed::seed(&*store.shared(), &channel).await?;
         }
         let nodes = Arc::new(Nodes { store, channel, connector, draining: AtomicBool::new(false) });
         let mut gateway = Gateway { addresses: Addresses::default(), admin: Admin::default(), nodes };
@@ -176,15 +173,6 @@ impl Gateway {
     }
 }
 
-// Reading the journal takes a while.
-async fn open_store(config: EmbeddedConfig) -> Result<EmbeddedStore, GatewayError> {
-    let path = config.path.clone();
-    match tokio::task::spawn_blocking(move || EmbeddedStore::open(config)).await {
-        Ok(opened) => Ok(opened?),
-        Err(panic) => Err(OpenError::Io { path, source: io::Error::other(panic) }.into()),
-    }
-}
-
 fn bind(
     port: &'static str,
     address: SocketAddr,
@@ -252,15 +240,6 @@ fn tell_limits(config: &Config) {
             max_connections,
             "the limit on open files (ulimit -n) allows fewer TCP and HTTP connections than limits.max_connections"
         );
-    }
-}
-
-fn store_config(config: &Config) -> EmbeddedConfig {
-    let dir = config.node.data_dir.get().unwrap_or(std::path::Path::new(".")).join(STORE_DIR);
-    EmbeddedConfig {
-        cache_bytes: config.store.cache_bytes,
-        memtable_bytes: config.store.memtable_bytes,
-        ..EmbeddedConfig::new(dir)
     }
 }
 

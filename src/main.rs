@@ -7,6 +7,7 @@
 //! | [`gateway`] | connector and channel node in one process |
 //! | [`http`], [`status`] | the page, health and metrics; what they tell |
 //! | [`dev_data`], [`seed`] | what `whimbrel dev` keeps and starts with |
+//! | [`store`] | the store that the configuration names |
 //! | [`telemetry`] | log lines |
 //! | [`descriptors`] | how many connections there are file descriptors for |
 //! | [`private_file`] | files that only the gateway's user may read |
@@ -21,6 +22,7 @@ mod http;
 mod private_file;
 mod seed;
 mod status;
+mod store;
 mod telemetry;
 
 use std::process::ExitCode;

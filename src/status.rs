@@ -7,17 +7,17 @@ use std::time::Duration;
 use channel::node::ChannelNode;
 use connector::Connector;
 use futures::future::BoxFuture;
-use storage::embedded::EmbeddedStore;
-use storage::{ConversationKey, Log};
+use storage::ConversationKey;
 
 use crate::http::{Metric, Status};
+use crate::store::OpenStore;
 
 /// How long `/readyz` waits for the store.
 const PROBE: Duration = Duration::from_secs(1);
 
 /// The nodes of this process and their store.
 pub struct Nodes {
-    pub store: Arc<EmbeddedStore>,
+    pub store: OpenStore,
     pub channel: Arc<ChannelNode>,
     pub connector: Arc<Connector>,
     pub draining: AtomicBool,
@@ -35,7 +35,7 @@ impl Status for Nodes {
             }
             // Nobody can make a conversation of this name, so this reads and finds nothing.
             let nothing = ConversationKey::new("", "");
-            match tokio::time::timeout(PROBE, self.store.tip(&nothing)).await {
+            match tokio::time::timeout(PROBE, self.store.shared().tip(&nothing)).await {
                 Ok(Ok(_)) => {}
                 Ok(Err(error)) => reasons.push(error.to_string()),
                 Err(_) => reasons.push(format!("the store did not answer within {PROBE:?}")),
@@ -47,19 +47,10 @@ impl Status for Nodes {
     fn metrics(&self) -> Vec<Metric> {
         let sessions = self.connector.sessions() as u64;
         let mut metrics = vec![Metric::gauge("connector", "sessions", "Devices logged in now.", sessions)];
-        let stats = self.store.stats();
-        let store = [
-            ("commits", "Groups committed.", stats.commits),
-            ("appends", "Appends applied.", stats.appends),
-            ("entries", "Entries stored.", stats.entries),
-            ("fsyncs", "Waits for the disk.", stats.fsyncs),
-            ("point_reads", "Rows looked up by their key, found or not.", stats.point_reads),
-            ("range_reads", "Ranges of rows read, however many rows each had.", stats.range_reads),
-        ];
         let counters = [
             ("connector", self.connector.metrics().snapshot()),
             ("channel", self.channel.metrics().list()),
-            ("store", store.to_vec()),
+            ("store", self.store.metrics()),
         ];
         for (part, counters) in counters {
             metrics.extend(

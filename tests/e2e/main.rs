@@ -14,6 +14,7 @@
 //! | `requests` | requests that are refused |
 //! | `websocket` | what is particular to WebSocket |
 //! | `store` | the data directory: second process, damage, read-only disk |
+//! | `store_tools` | `whimbrel store`: check, copy, migrate |
 //! | `page` | the chat page in a browser |
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, clippy::print_stderr)]
 
@@ -31,5 +32,6 @@ mod retries;
 mod rooms;
 mod slow;
 mod store;
+mod store_tools;
 mod tokens;
 mod websocket;

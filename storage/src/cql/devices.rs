@@ -66,6 +66,6 @@ async fn until_known<'a, T>(id: u64, ask: impl Fn() -> BoxFuture<'a, Result<T, C
 }
 
 /// A stored number as the id it must be.
-fn to_device(stored: u64) -> Found<DeviceId> {
+pub(super) fn to_device(stored: u64) -> Found<DeviceId> {
     DeviceId::from_u64(stored).map_err(|error| StoreError::Corrupt(format!("device id {stored:#x}: {error}")))
 }

@@ -9,6 +9,7 @@ use super::tables::{ListKind, ListRow, Seat, Tables, Write};
 use super::takeover::seated;
 use super::{CqlStore, Found, READS_AT_ONCE};
 use crate::directory::{DeviceKey, Directory, Listed, Listing, Membership, UserInfo};
+use crate::inventory::Inventory;
 use crate::key::ConversationKey;
 use crate::member::{Cursors, MemberRow};
 use crate::presence::PresenceEvents;
@@ -95,6 +96,10 @@ impl<T: Tables> Directory for CqlStore<T> {
         to: Cursors,
     ) -> BoxFuture<'a, Found<Cursors>> {
         self.raise(key, user, to).boxed()
+    }
+
+    fn inventory(&self) -> &dyn Inventory {
+        self
     }
 
     fn presence(&self) -> Option<&dyn PresenceEvents> {

@@ -13,6 +13,7 @@
 //! | `read`, `listing` | entries and their fates; a user's conversations in parts |
 //! | `directory`, `membership`, `devices` | members, users and cursors; one of them as a whole; devices |
 //! | `presence` | the presence stream, a log like any other |
+//! | `inventory` | all there is, in pages |
 //! | [`check`] | whether what is stored of a conversation agrees with itself |
 //!
 //! # What is promised, and by what
@@ -44,6 +45,7 @@ mod directory;
 pub mod driver;
 mod effects;
 pub mod fake;
+mod inventory;
 mod listing;
 mod lists;
 mod membership;

@@ -283,6 +283,12 @@ pub enum ListRange {
     Rising { kind: ListKind, first: (u64, String) },
 }
 
+/// Rows of a scan under their keys. What does not parse is an error in its place.
+pub type Scanned<K, V> = Vec<(K, Result<V, StoreError>)>;
+
+/// Tenant, user, type and installation of a device, as they are stored.
+pub type DevicePlace = (String, String, i16, String);
+
 type Found<'a, T> = BoxFuture<'a, Result<T, StoreError>>;
 type Tried<'a, T> = BoxFuture<'a, Result<T, CasError>>;
 
@@ -349,6 +355,31 @@ pub trait Tables: Send + Sync + 'static {
         limit: usize,
     ) -> Found<'a, Vec<(UserName, Standing)>>;
     fn beat(&self, node: u64) -> Found<'_, Option<i64>>;
+
+    // -- all there is, for whoever takes stock: in an order that stays (a cluster's is by token), those behind `after`
+    /// Conversations of all tenants; `None` for one that has users' rows and no end yet.
+    fn all_conversations<'a>(
+        &'a self,
+        after: Option<&'a ConversationKey>,
+        limit: usize,
+    ) -> Found<'a, Scanned<ConversationKey, Option<ConversationEnd>>>;
+    fn all_users<'a>(
+        &'a self,
+        after: Option<&'a UserName>,
+        limit: usize,
+    ) -> Found<'a, Scanned<UserName, UserInfo>>;
+    fn all_devices<'a>(
+        &'a self,
+        after: Option<&'a DevicePlace>,
+        limit: usize,
+    ) -> Found<'a, Scanned<DevicePlace, u64>>;
+    /// Slots of one conversation, by device and slot.
+    fn all_slots<'a>(
+        &'a self,
+        key: &'a ConversationKey,
+        after: Option<(u64, i16)>,
+        limit: usize,
+    ) -> Found<'a, Scanned<(u64, i16), SlotRow>>;
 
     /// Which store this is: made once, with the schema.
     fn store_id(&self) -> Found<'_, u64>;

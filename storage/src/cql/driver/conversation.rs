@@ -8,9 +8,9 @@ use super::{Driver, Found};
 use crate::cql::tables::{ConversationEnd, FateRow, ListKind, ListRange, ListRow, Seat, Silence, SlotRow};
 use crate::key::ConversationKey;
 
-type Number = Option<i64>;
+pub(super) type Number = Option<i64>;
 /// The static columns, in the statements' order.
-type EndColumns = (Number, Number, Number, Number, Number, Number, Option<bool>, Option<Bytes>);
+pub(super) type EndColumns = (Number, Number, Number, Number, Number, Number, Option<bool>, Option<Bytes>);
 /// A user's columns behind the name.
 type SeatColumns = (String, Option<Bytes>, Number, Number, Number, Number);
 /// Both.
@@ -80,14 +80,7 @@ impl Driver {
         let values = [&names(key)[..], &[Value::id(device)]].concat();
         let read = Bound::new(&self.statements.slots, values);
         let found: Vec<(i16, Option<Bytes>, Number)> = self.requests.rows(read, usize::MAX).await?;
-        let slot = |(slot, id, seq): (i16, Option<Bytes>, Number)| {
-            Ok(SlotRow {
-                slot: small(slot)?,
-                client_msg_id: id16(&id.unwrap_or_default())?,
-                seq: count(seq)?,
-            })
-        };
-        found.into_iter().map(slot).collect()
+        found.into_iter().map(|(slot, id, seq)| slot_of(slot, id, seq)).collect()
     }
 
     pub(super) async fn read_silence(
@@ -160,11 +153,11 @@ pub(super) fn rows<'a>(limit: usize) -> Value<'a> {
     Value::Int(i32::try_from(limit).unwrap_or(i32::MAX))
 }
 
-fn names(key: &ConversationKey) -> [Value<'_>; 2] {
+pub(super) fn names(key: &ConversationKey) -> [Value<'_>; 2] {
     [Value::Text(&key.tenant), Value::Text(&key.conversation)]
 }
 
-fn end_of(row: EndColumns) -> Found<(ConversationEnd, Option<Bytes>)> {
+pub(super) fn end_of(row: EndColumns) -> Found<(ConversationEnd, Option<Bytes>)> {
     let (tip, at_ms, version, changed, silent, shown, wide, info) = row;
     let end = ConversationEnd {
         tip: count(tip)?,
@@ -176,6 +169,11 @@ fn end_of(row: EndColumns) -> Found<(ConversationEnd, Option<Bytes>)> {
         wide: wide.unwrap_or_default(),
     };
     Ok((end, info))
+}
+
+pub(super) fn slot_of(slot: i16, id: Option<Bytes>, seq: Number) -> Found<SlotRow> {
+    let client_msg_id = id16(&id.unwrap_or_default())?;
+    Ok(SlotRow { slot: small(slot)?, client_msg_id, seq: count(seq)? })
 }
 
 fn seat_of((user, row, read, delivered, sent, moved): SeatColumns) -> Found<(String, Seat)> {

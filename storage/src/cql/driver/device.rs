@@ -71,11 +71,14 @@ impl Driver {
         let values = [Value::Text(&tenant), Value::Text(&user)];
         let row: Option<(Option<String>, Option<i32>)> =
             self.requests.row(Bound::new(&self.statements.user, values)).await?;
-        let Some((name, role)) = row else { return Ok(None) };
-        let role = role.unwrap_or_default();
-        let role = role.try_into().map_err(|_| corrupt(format!("the role {role} of {user}")))?;
-        Ok(Some(UserInfo { name: name.unwrap_or_default(), role }))
+        row.map(|(name, role)| info_of(&user, name, role)).transpose()
     }
+}
+
+pub(super) fn info_of(user: &str, name: Option<String>, role: Option<i32>) -> Found<UserInfo> {
+    let role = role.unwrap_or_default();
+    let role = role.try_into().map_err(|_| corrupt(format!("the role {role} of {user}")))?;
+    Ok(UserInfo { name: name.unwrap_or_default(), role })
 }
 
 /// The condition was false, and the answer does not say why.

@@ -9,6 +9,7 @@
 //! | `statement`, `value` | what is said to the cluster |
 //! | `request` | how many requests at once, pages, conditional answers |
 //! | `log`, `conversation`, `device`, `presence` | the operations on each group of tables |
+//! | `scan` | whole tables, by token |
 //! | `write` | plain writes |
 //! | `clock` | the store's clock |
 //! | `tables` | all of them as [`Tables`](super::tables::Tables) |
@@ -25,6 +26,7 @@ mod log;
 mod migrate;
 mod presence;
 mod request;
+mod scan;
 mod schema;
 mod session;
 mod statement;

@@ -150,6 +150,20 @@ statements! {
     standings_from_first: Read "SELECT tenant, user, state, since_ms, seq FROM ks.standings LIMIT ?";
     put_standing: Write "UPDATE ks.standings USING TIMESTAMP ? SET state = ?, since_ms = ?, seq = ?
         WHERE tenant = ? AND shard = ? AND user = ?";
+    all_conversations: Read "SELECT DISTINCT tenant, conversation,
+        tip, at_ms, version, changed, silent, shown, wide, info FROM ks.conversations LIMIT ?";
+    all_conversations_behind: Read "SELECT DISTINCT tenant, conversation,
+        tip, at_ms, version, changed, silent, shown, wide, info FROM ks.conversations
+        WHERE token(tenant, conversation) > token(?, ?) LIMIT ?";
+    all_users: Read "SELECT tenant, user, name, role FROM ks.users LIMIT ?";
+    all_users_behind: Read "SELECT tenant, user, name, role FROM ks.users
+        WHERE token(tenant, user) > token(?, ?) LIMIT ?";
+    all_devices: Read "SELECT tenant, user, device_type, installation, id FROM ks.devices LIMIT ?";
+    all_devices_behind: Read "SELECT tenant, user, device_type, installation, id FROM ks.devices
+        WHERE token(tenant, user, device_type, installation) > token(?, ?, ?, ?) LIMIT ?";
+    all_slots: Read "SELECT device, slot, client_msg_id, seq FROM ks.senders
+        WHERE tenant = ? AND conversation = ? AND (device, slot) > (?, ?) LIMIT ?";
+
     beat: Read "SELECT at_ms FROM ks.beats WHERE node = ?";
     put_beat: Write "UPDATE ks.beats USING TIMESTAMP ? SET at_ms = ? WHERE node = ?";
 }

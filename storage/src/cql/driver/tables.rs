@@ -116,6 +116,39 @@ impl Tables for Driver {
         self.read_beat(node).boxed()
     }
 
+    fn all_conversations<'a>(
+        &'a self,
+        after: Option<&'a ConversationKey>,
+        limit: usize,
+    ) -> Reads<'a, Scanned<ConversationKey, Option<ConversationEnd>>> {
+        self.scan_conversations(after, limit).boxed()
+    }
+
+    fn all_users<'a>(
+        &'a self,
+        after: Option<&'a UserName>,
+        limit: usize,
+    ) -> Reads<'a, Scanned<UserName, UserInfo>> {
+        self.scan_users(after, limit).boxed()
+    }
+
+    fn all_devices<'a>(
+        &'a self,
+        after: Option<&'a DevicePlace>,
+        limit: usize,
+    ) -> Reads<'a, Scanned<DevicePlace, u64>> {
+        self.scan_devices(after, limit).boxed()
+    }
+
+    fn all_slots<'a>(
+        &'a self,
+        key: &'a ConversationKey,
+        after: Option<(u64, i16)>,
+        limit: usize,
+    ) -> Reads<'a, Scanned<(u64, i16), SlotRow>> {
+        self.scan_slots(key, after, limit).boxed()
+    }
+
     fn store_id(&self) -> Reads<'_, u64> {
         std::future::ready(Ok(self.store)).boxed()
     }

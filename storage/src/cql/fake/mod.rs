@@ -14,6 +14,7 @@ mod partition;
 mod plain;
 mod world;
 
+use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -270,6 +271,48 @@ impl Tables for FakeTables {
 
     fn beat(&self, node: u64) -> Found<'_, Option<i64>> {
         self.read(move |world| world.plain.beat(node)).boxed()
+    }
+
+    fn all_conversations<'a>(
+        &'a self,
+        after: Option<&'a ConversationKey>,
+        limit: usize,
+    ) -> Found<'a, Scanned<ConversationKey, Option<ConversationEnd>>> {
+        self.read(move |world| world.plain.all_conversations(after, limit)).boxed()
+    }
+
+    fn all_users<'a>(
+        &'a self,
+        after: Option<&'a UserName>,
+        limit: usize,
+    ) -> Found<'a, Scanned<UserName, UserInfo>> {
+        self.read(move |world| world.plain.all_users(after, limit)).boxed()
+    }
+
+    fn all_devices<'a>(
+        &'a self,
+        after: Option<&'a DevicePlace>,
+        limit: usize,
+    ) -> Found<'a, Scanned<DevicePlace, u64>> {
+        let read = move |world: &mut World| {
+            let place = |(key, id): (&DeviceKey, &u64)| {
+                let device_type = i16::from(key.device_type);
+                ((key.tenant.clone(), key.user.clone(), device_type, key.installation.clone()), *id)
+            };
+            let all: BTreeMap<DevicePlace, u64> = world.devices.iter().map(place).collect();
+            let behind = all.into_iter().filter(|(place, _)| after.is_none_or(|after| place > after));
+            behind.take(limit).map(|(place, id)| (place, Ok(id))).collect()
+        };
+        self.read(read).boxed()
+    }
+
+    fn all_slots<'a>(
+        &'a self,
+        key: &'a ConversationKey,
+        after: Option<(u64, i16)>,
+        limit: usize,
+    ) -> Found<'a, Scanned<(u64, i16), SlotRow>> {
+        self.read(move |world| world.plain.all_slots(key, after, limit)).boxed()
     }
 
     fn store_id(&self) -> Found<'_, u64> {

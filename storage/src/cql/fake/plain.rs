@@ -5,7 +5,9 @@ use std::collections::{BTreeMap, HashMap};
 use bytes::Bytes;
 
 use super::cells::{Cell, Marker};
-use crate::cql::tables::{ConversationEnd, FateRow, ListRange, ListRow, Seat, Silence, SlotRow, Write};
+use crate::cql::tables::{
+    ConversationEnd, FateRow, ListRange, ListRow, Scanned, Seat, Silence, SlotRow, Write,
+};
 use crate::directory::UserInfo;
 use crate::key::ConversationKey;
 use crate::presence::{PresenceState, Standing, UserName};
@@ -203,6 +205,38 @@ impl Plain {
         behind.map(|(user, cells)| (user.clone(), bare(cells))).collect()
     }
 
+    pub(super) fn all_conversations(
+        &self,
+        after: Option<&ConversationKey>,
+        limit: usize,
+    ) -> Scanned<ConversationKey, Option<ConversationEnd>> {
+        let found = behind(self.conversations.keys(), after, limit);
+        let row = |key: &ConversationKey| (key.clone(), Ok(self.conversation(key).map(|(end, _)| end)));
+        found.into_iter().map(row).collect()
+    }
+
+    pub(super) fn all_users(&self, after: Option<&UserName>, limit: usize) -> Scanned<UserName, UserInfo> {
+        let found = behind(self.users.keys(), after, limit);
+        found.into_iter().filter_map(|name| Some((name.clone(), Ok(self.user(&name.0, &name.1)?)))).collect()
+    }
+
+    pub(super) fn all_slots(
+        &self,
+        key: &ConversationKey,
+        after: Option<(u64, i16)>,
+        limit: usize,
+    ) -> Scanned<(u64, i16), SlotRow> {
+        let devices: Vec<u64> =
+            self.senders.keys().filter(|(of, _)| of == key).map(|(_, device)| *device).collect();
+        let rows = devices.into_iter().flat_map(|device| {
+            let rows = self.slots(key, device);
+            rows.into_iter().map(move |row| ((device, i16::from(row.slot)), row))
+        });
+        let rows: BTreeMap<(u64, i16), SlotRow> = rows.collect();
+        let behind = rows.into_iter().filter(|(place, _)| after.is_none_or(|after| *place > after));
+        behind.take(limit).map(|(place, row)| (place, Ok(row))).collect()
+    }
+
     pub(super) fn slots(&self, key: &ConversationKey, device: u64) -> Vec<SlotRow> {
         let slots = self.senders.get(&(key.clone(), device)).into_iter().flatten();
         let row = |(slot, cell): (&u8, &Cell<(u64, [u8; 16])>)| {
@@ -275,6 +309,14 @@ impl Plain {
     pub(super) fn beat(&self, node: u64) -> Option<i64> {
         self.beats.get(&node)?.get().copied()
     }
+}
+
+/// The first keys behind one, in their order.
+fn behind<'a, K: Ord>(keys: impl Iterator<Item = &'a K>, after: Option<&K>, limit: usize) -> Vec<&'a K> {
+    let mut keys: Vec<&K> = keys.filter(|key| after.is_none_or(|after| *key > after)).collect();
+    keys.sort_unstable();
+    keys.truncate(limit);
+    keys
 }
 
 fn token(tenant: &str) -> u64 {
