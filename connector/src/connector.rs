@@ -6,8 +6,10 @@ use std::time::Duration;
 
 use cluster::{ChannelLink, ConnectorLink, Membership};
 use idgen::{Clock, NodeId};
+use parking_lot::Mutex;
 use protocol::code::Code;
 use protocol::node;
+use protocol::node::v1::push::Telling;
 use protocol::node::v1::to_connector::Body;
 use protocol::node::v1::{Push, ToConnector};
 use tokio::time::MissedTickBehavior;
@@ -20,7 +22,9 @@ use crate::auth::Verifier;
 use crate::config::ConnectorConfig;
 use crate::core::Core;
 use crate::delivery::Copy;
+use crate::handle::Handle;
 use crate::metrics::Metrics;
+use crate::received::Received;
 use crate::uplink::Uplink;
 use crate::window::Place;
 
@@ -63,7 +67,7 @@ impl Connector {
 
     /// The way channel nodes reach this connector.
     pub fn link(&self) -> Arc<dyn ConnectorLink> {
-        Arc::new(InProcess(self.core.clone()))
+        Arc::new(InProcess { core: self.core.clone(), received: Mutex::default() })
     }
 
     /// Adds the way to a channel node.
@@ -78,7 +82,7 @@ impl Connector {
 
     /// For each session its device, the bytes that wait for it, and the most that may.
     pub fn held(&self) -> Vec<(u64, usize, usize)> {
-        let held = |handle: &Arc<crate::handle::Handle>| {
+        let held = |handle: &Arc<Handle>| {
             let (bytes, bound) = handle.held();
             (handle.device, bytes, bound)
         };
@@ -125,17 +129,20 @@ async fn tick(core: Arc<Core>, stop: CancellationToken) {
 }
 
 /// A channel node in the same process calls the connector itself.
-struct InProcess(Arc<Core>);
+struct InProcess {
+    core: Arc<Core>,
+    received: Mutex<Received>,
+}
 
 impl ConnectorLink for InProcess {
     fn node(&self) -> NodeId {
-        self.0.config.node
+        self.core.config.node
     }
 
     fn deliver(&self, message: ToConnector) {
-        let core = &self.0;
+        let core = &self.core;
         match message.body {
-            Some(Body::Push(push)) => push_to_all(core, &push),
+            Some(Body::Push(push)) => self.push(&push),
             Some(Body::Reply(reply)) => {
                 let target = reply.target.unwrap_or_default();
                 core.sessions
@@ -164,9 +171,40 @@ impl ConnectorLink for InProcess {
     }
 }
 
-fn push_to_all(core: &Core, push: &Push) {
+impl InProcess {
+    fn push(&self, push: &Push) {
+        let now = self.core.seconds();
+        if push.seq == 0 || self.is_wanted(push, now) {
+            push_to_all(&self.core, push, now);
+        }
+    }
+
+    /// Whether what is told again has to be told. What is told for the first time is remembered.
+    fn is_wanted(&self, push: &Push, now: u32) -> bool {
+        // All targets of a push are devices of one tenant.
+        let identity = |handle: &Arc<Handle>| handle.identity.clone();
+        let mut targets = push.targets.iter();
+        let found =
+            targets.find_map(|target| self.core.sessions.with(target.device_id, target.epoch, identity));
+        let Some(identity) = found else { return true };
+        let (tenant, conversation, seq) = (&identity.tenant, &push.conversation, push.seq);
+        let told_again = match push.telling() {
+            Telling::First => {
+                self.received.lock().note(tenant, conversation, seq, now);
+                return true;
+            }
+            Telling::IfMissed => !self.received.lock().has(tenant, conversation, seq),
+            Telling::Anyway => true,
+        };
+        if told_again {
+            self.core.metrics.heads.add(push.targets.len() as u64);
+        }
+        told_again
+    }
+}
+
+fn push_to_all(core: &Core, push: &Push, now: u32) {
     core.metrics.pushes.add(push.targets.len() as u64);
-    let now = core.seconds();
     for target in &push.targets {
         let pushed = core.sessions.with(target.device_id, target.epoch, |handle| {
             if handle.push(&push.frame, &push.conversation, push.seq, now) {

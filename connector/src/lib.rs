@@ -21,6 +21,7 @@
 //! | [`wheel`], [`bucket`] | deadlines without timers; so many per second |
 //! | `core` | what every connection shares |
 //! | `uplink` | the way to the owner of a slot |
+//! | [`received`] | pure: which pushes a link has brought |
 //! | [`metrics`] | counters |
 
 mod accept;
@@ -45,6 +46,7 @@ pub mod outbox;
 pub mod peek;
 pub mod ports;
 pub mod quic;
+pub mod received;
 pub mod rewind;
 pub mod session;
 pub mod sessions;
