@@ -3,12 +3,15 @@
 use std::io;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
+use std::time::Duration;
 
 use storage::Store;
+use storage::cql::driver::{self, Credentials, Driver, DriverConfig, Report, SchemaConfig, Scope};
+use storage::cql::{CqlConfig, CqlStore};
 use storage::embedded::{EmbeddedConfig, EmbeddedStore, OpenError};
 
-use crate::config::Config;
-use crate::config::setting::Backend;
+use crate::config::setting::{Backend, Consistency};
+use crate::config::{Config, keys, replicas};
 
 /// The embedded store's directory in the data directory.
 const STORE_DIR: &str = "store";
@@ -17,6 +20,7 @@ const STORE_DIR: &str = "store";
 #[derive(Clone)]
 pub enum OpenStore {
     Embedded(Arc<EmbeddedStore>),
+    Cql(Arc<CqlStore<Driver>>),
 }
 
 /// Why a store does not open.
@@ -24,8 +28,10 @@ pub enum OpenStore {
 pub enum StoreOpenError {
     #[error(transparent)]
     Embedded(#[from] OpenError),
-    #[error("store.backend = \"cql\" is not built in yet")]
-    NotBuiltIn,
+    #[error(transparent)]
+    Cql(#[from] driver::OpenError),
+    #[error("{0}")]
+    Setting(String),
     #[error("there is no store in {}; is node.data_dir the right directory?", .0.display())]
     Absent(PathBuf),
 }
@@ -35,7 +41,10 @@ impl OpenStore {
     pub async fn open(config: &Config) -> Result<OpenStore, StoreOpenError> {
         match config.store.backend {
             Backend::Embedded => embedded(embedded_config(config)).await,
-            Backend::Cql => Err(StoreOpenError::NotBuiltIn),
+            Backend::Cql => {
+                let driver = Box::pin(Driver::open(&driver_config(config)?)).await?;
+                Ok(OpenStore::Cql(Arc::new(CqlStore::new(Arc::new(driver), cql_config(config)))))
+            }
         }
     }
 
@@ -52,6 +61,7 @@ impl OpenStore {
     pub fn shared(&self) -> Arc<dyn Store> {
         match self {
             OpenStore::Embedded(store) => store.clone(),
+            OpenStore::Cql(store) => store.clone(),
         }
     }
 
@@ -59,6 +69,8 @@ impl OpenStore {
     pub async fn close(&self) {
         match self {
             OpenStore::Embedded(store) => store.close().await,
+            // Every write is answered when the cluster has it; nothing waits here.
+            OpenStore::Cql(_) => {}
         }
     }
 
@@ -66,6 +78,8 @@ impl OpenStore {
     pub fn failed(&self) -> Option<String> {
         match self {
             OpenStore::Embedded(store) => store.failed(),
+            // The next write may succeed, whatever became of the last.
+            OpenStore::Cql(_) => None,
         }
     }
 
@@ -83,6 +97,7 @@ impl OpenStore {
                     ("range_reads", "Ranges of rows read, however many rows each had.", stats.range_reads),
                 ]
             }
+            OpenStore::Cql(_) => Vec::new(),
         }
     }
 }
@@ -107,6 +122,42 @@ fn embedded_config(config: &Config) -> EmbeddedConfig {
         cache_bytes: config.store.cache_bytes,
         memtable_bytes: config.store.memtable_bytes,
         ..EmbeddedConfig::new(embedded_path(config))
+    }
+}
+
+/// Makes keyspace and tables of a store in a cluster, or brings them up to date.
+pub async fn migrate(config: &Config) -> Result<Report, StoreOpenError> {
+    let replication = replicas::read(&config.cql.replication).map_err(StoreOpenError::Setting)?;
+    let compaction = Some(config.cql.compaction.clone()).filter(|clause| !clause.is_empty());
+    let schema = SchemaConfig { replication, compaction };
+    Ok(Box::pin(driver::migrate(&driver_config(config)?, &schema)).await?)
+}
+
+fn driver_config(config: &Config) -> Result<DriverConfig, StoreOpenError> {
+    let cql = &config.cql;
+    let password = keys::password(cql).map_err(StoreOpenError::Setting)?;
+    Ok(DriverConfig {
+        credentials: password.map(|password| Credentials { user: cql.user.clone(), password }),
+        datacenter: Some(cql.datacenter.clone()).filter(|name| !name.is_empty()),
+        scope: match cql.consistency {
+            Consistency::Global => Scope::Cluster,
+            Consistency::Local => Scope::Datacenter,
+        },
+        connect_timeout: Duration::from_millis(cql.connect_timeout_ms),
+        request_timeout: Duration::from_millis(cql.request_timeout_ms),
+        conditional_timeout: Duration::from_millis(cql.append_timeout_ms),
+        requests_at_once: cql.requests_at_once,
+        ..DriverConfig::new(cql.hosts.clone(), cql.keyspace.clone())
+    })
+}
+
+fn cql_config(config: &Config) -> CqlConfig {
+    let days = u64::from(config.cql.retention_days);
+    CqlConfig {
+        overlap: Duration::from_millis(config.cql.overlap_ms),
+        retention: (days > 0).then(|| Duration::from_secs(days * 24 * 3600)),
+        remembered_logs: config.cql.remembered_logs,
+        ..CqlConfig::default()
     }
 }
 

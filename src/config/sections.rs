@@ -228,7 +228,7 @@ section! {
     pub struct Cql {
         /// Some nodes of the cluster, as host:port; the others are found through them.
         hosts: Vec<String> = vec!["127.0.0.1:9042".into()];
-        /// Letters, digits and underscores.
+        /// One word of lower-case letters, digits and underscores.
         keyspace: String = "whimbrel".into();
         /// "" for a cluster that asks for no password.
         user: String = String::new();
@@ -236,25 +236,35 @@ section! {
         password: Secret = Secret::default();
         /// A file with the password instead; white space around it does not count.
         password_file: FilePath = FilePath::default();
-        /// How `whimbrel store migrate` has rows replicated in a keyspace that is not there yet, as CQL writes it. One that
-        /// is there stays as it is.
-        replication: String = "{'class': 'NetworkTopologyStrategy', 'replication_factor': 3}".into();
-        /// "local": a write is safe when most replicas of the data centre of these hosts have it (LOCAL_QUORUM,
-        /// LOCAL_SERIAL), so all gateways must be in that one. "global": most replicas of all (QUORUM, SERIAL), at the
-        /// price of the way between them.
-        consistency: Consistency = Consistency::Local;
-        /// How long a connection may take to be made, in milliseconds.
-        connect_timeout_ms: u64 = 5_000, in 100..=60_000;
-        /// How long an answer may take, in milliseconds. What became of a write that takes longer is found out later.
-        request_timeout_ms: u64 = 5_000, in 100..=60_000;
-        /// Requests under way at once. Whoever comes then is told OVERLOADED.
-        requests_in_flight: usize = 1_024, in 1..=65_536;
-        /// Days after which an entry is forgotten; 0 keeps entries for good. Holds for entries that are appended from now
-        /// on. What a conversation had before is a part of history that nobody can read any more.
-        retention_days: u32 = 0, in 0..=7_300;
-        /// How `whimbrel store migrate` has new tables compacted, as CQL writes it, for example
+        /// "global": a write is safe when a majority of the replicas of all datacenters has it (QUORUM, SERIAL). "local":
+        /// a majority of those in `datacenter` (LOCAL_QUORUM, LOCAL_SERIAL), which is faster; all gateways must use the
+        /// same one then, and what was acknowledged may be missing in the others when that one is lost.
+        consistency: Consistency = Consistency::Global;
+        /// The datacenter whose nodes are asked; "" for any, which "local" does not take.
+        datacenter: String = String::new();
+        /// Replicas in a keyspace that `whimbrel store migrate` makes: "3" for one datacenter, or each with its number:
+        /// "dc1:3, dc2:3". A keyspace that is there stays as it is.
+        replication: String = "3".into();
+        /// How `whimbrel store migrate` has the log's table compacted when it makes it, as CQL writes it, for example
         /// "{'class': 'LeveledCompactionStrategy'}"; "" leaves it to the cluster.
         compaction: String = String::new();
+        /// Days after which an entry is forgotten, and served without content; 0 keeps entries for good. Holds for entries
+        /// that are appended from now on.
+        retention_days: u32 = 0, in 0..=7_300;
+        /// How long a connection may take to be made, in milliseconds.
+        connect_timeout_ms: u64 = 5_000, in 100..=60_000;
+        /// How long a read or a plain write may take, in milliseconds, with its retries.
+        request_timeout_ms: u64 = 10_000, in 100..=120_000;
+        /// How long an append may take at the cluster, in milliseconds. What became of one that takes longer is found out
+        /// by taking the conversation over anew.
+        append_timeout_ms: u64 = 10_000, in 100..=120_000;
+        /// Requests under way at once. Sixteen times as many may wait; whoever comes then is told OVERLOADED.
+        requests_at_once: usize = 512, in 1..=32_768;
+        /// By how much the clocks of gateways and cluster may differ, in milliseconds: a device that asks what has changed
+        /// is told once more of what changed so shortly before.
+        overlap_ms: u64 = 60_000, in 0..=3_600_000;
+        /// Conversations whose ends are remembered between appends, about 250 bytes each.
+        remembered_logs: usize = 131_072, in 16..=100_000_000;
     }
 }
 

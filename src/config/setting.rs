@@ -69,8 +69,8 @@ pub enum Backend {
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub enum Consistency {
     #[default]
-    Local,
     Global,
+    Local,
 }
 
 /// How log lines look.
@@ -214,7 +214,7 @@ words! {
     Plaintext { Refuse = "refuse", Allow = "allow" }
     Kick { KickOldest = "kick-oldest", Refuse = "refuse" }
     Backend { Embedded = "embedded", Cql = "cql" }
-    Consistency { Local = "local", Global = "global" }
+    Consistency { Global = "global", Local = "local" }
     LogFormat { Text = "text", Json = "json" }
 }
 

@@ -15,7 +15,11 @@ use super::keys;
 use super::load::Loaded;
 use super::origin::Origin;
 use super::problem::Problem;
-use super::setting::{Backend, Listen, Plaintext};
+use super::replicas;
+use super::setting::{Backend, Consistency, Listen, Plaintext};
+
+/// Most letters of a keyspace's name.
+const MAX_KEYSPACE: usize = 48;
 
 /// Everything that keeps `serve` from starting, and warnings.
 pub fn validate(loaded: &Loaded) -> Vec<Problem> {
@@ -41,10 +45,21 @@ pub fn store(loaded: &Loaded) -> Vec<Problem> {
         let message = "cql.hosts is empty; name a node of the cluster, for example [\"10.0.0.1:9042\"]";
         problems.push(Problem::error(loaded.origins.of("cql.hosts"), message));
     }
-    let is_name = |text: &str| text.chars().all(|letter| letter.is_ascii_alphanumeric() || letter == '_');
-    if !is_name(&cql.keyspace) || !cql.keyspace.starts_with(|first: char| first.is_ascii_alphabetic()) {
-        let message = format!("cql.keyspace: \"{}\" is no name of a keyspace", cql.keyspace);
+    let fits = |letter: char| letter.is_ascii_lowercase() || letter.is_ascii_digit() || letter == '_';
+    let begins = cql.keyspace.starts_with(|first: char| first.is_ascii_lowercase());
+    if !begins || cql.keyspace.len() > MAX_KEYSPACE || !cql.keyspace.chars().all(fits) {
+        let message = format!(
+            "cql.keyspace: \"{}\" is not one word of lower-case letters, digits and underscores, at most {MAX_KEYSPACE}",
+            cql.keyspace
+        );
         problems.push(Problem::error(loaded.origins.of("cql.keyspace"), message));
+    }
+    if cql.consistency == Consistency::Local && cql.datacenter.is_empty() {
+        let message = "cql.consistency = \"local\" needs cql.datacenter: the majority of which one?";
+        problems.push(Problem::error(loaded.origins.of("cql.datacenter"), message));
+    }
+    if let Err(message) = replicas::read(&cql.replication) {
+        problems.push(Problem::error(loaded.origins.of("cql.replication"), message));
     }
     match keys::password(cql) {
         Ok(_) => {

@@ -158,6 +158,12 @@ pub struct Fate {
     pub edited: u64,
 }
 
+/// Whether a message is all that is left of an entry that has outlived its time: its seq. Backends give such a stand-in,
+/// so that nobody finds a hole.
+pub fn is_gone(message: &Message) -> bool {
+    *message == Message { seq: message.seq, ..Message::default() }
+}
+
 /// A device's slot to write.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct SenderSlotOf {

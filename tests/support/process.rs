@@ -112,6 +112,7 @@ impl Gateway {
             ("devices", String::new()),
             ("presence", String::new()),
             ("store", String::new()),
+            ("cql", String::new()),
             ("log", "level = \"info\"\n".to_owned()),
         ];
         let sections = own.map(|(name, lines)| {

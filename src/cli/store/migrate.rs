@@ -4,11 +4,14 @@ use std::path::PathBuf;
 use std::process::ExitCode;
 
 use clap::Args;
+use storage::cql::driver::Report;
 
+use super::super::run::runtime;
 use super::super::settings::Settings;
 use super::super::terminal::say;
 use super::{configuration, environment};
 use crate::config::setting::Backend;
+use crate::store;
 
 const HELP: &str = "\
 Example:
@@ -37,7 +40,20 @@ impl Migrate {
                 say("nothing to do: an embedded store brings itself up to date when it is opened")?;
                 Ok(ExitCode::SUCCESS)
             }
-            Backend::Cql => Err(crate::store::StoreOpenError::NotBuiltIn.into()),
+            Backend::Cql => {
+                let report = runtime(&loaded.config)?.block_on(store::migrate(&loaded.config))?;
+                say(&told(&report, &store::place(&loaded.config)))?;
+                Ok(ExitCode::SUCCESS)
+            }
         }
+    }
+}
+
+fn told(report: &Report, place: &str) -> String {
+    let Report { server, from, to } = report;
+    match from {
+        None => format!("{place}: schema {to} was made ({server})"),
+        Some(from) if from == to => format!("{place}: nothing to do, it has schema {to} ({server})"),
+        Some(from) => format!("{place}: brought from schema {from} to {to} ({server})"),
     }
 }

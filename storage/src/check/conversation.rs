@@ -16,7 +16,7 @@ use crate::Store;
 use crate::error::StoreError;
 use crate::inventory::MAX_ROWS;
 use crate::key::ConversationKey;
-use crate::log::{EntryKind, StoredEntry};
+use crate::log::{EntryKind, StoredEntry, is_gone};
 
 /// Users whose lists are looked at in one go.
 const USERS_AT_ONCE: usize = 100;
@@ -194,6 +194,12 @@ impl Check<'_, '_, '_, '_> {
         };
         if message.seq != seq {
             own.push(Fault::Seq { seq, says: message.seq });
+        }
+        if is_gone(&message) {
+            // What it was is forgotten, and with it what could be held against it.
+            trackers.unreadable(seq);
+            self.all_read = false;
+            return;
         }
         let kind = EntryKind::of(&message);
         trackers.senders.entry(seq, &message, faults);

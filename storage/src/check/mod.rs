@@ -15,6 +15,10 @@
 //! Everything that names entries is read before the entries themselves, so what is named must be there. What may have
 //! moved on in between is asked again before it becomes a finding.
 //!
+//! # What retention has taken
+//! An entry that has outlived its time is no finding, and neither is what refers to it. Counts and members of such a
+//! conversation are not recounted, for what they follow from is gone.
+//!
 //! # Memory
 //! A check holds the members of one conversation, as its owner does, and what it tracks of [`MAX_TRACKED`] entries. A
 //! longer log is read several times, a part of the sends and changes being tracked each time.

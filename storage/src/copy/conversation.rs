@@ -3,7 +3,9 @@
 use std::collections::HashMap;
 use std::time::Duration;
 
+use protocol::Proto;
 use protocol::limit::{MAX_BATCH_BYTES, MAX_BATCH_MESSAGES};
+use protocol::v1::Message;
 
 use super::batch::{Maker, batch_id};
 use super::people::whole;
@@ -12,7 +14,7 @@ use crate::Store;
 use crate::error::StoreError;
 use crate::inventory::{Held, MAX_ROWS, Seat};
 use crate::key::ConversationKey;
-use crate::log::{Append, AppendOutcome, Opened, ReadRange, StoredEntry};
+use crate::log::{Append, AppendOutcome, Opened, ReadRange, StoredEntry, is_gone};
 use crate::member::Cursors;
 use crate::roster::Roster;
 
@@ -79,8 +81,11 @@ impl Copy<'_, '_> {
                 }
                 theirs.extend(read);
             }
+            // The source may have forgotten since what it was.
+            let is_gone =
+                |entry: &StoredEntry| Message::decode(&entry.payload[..]).is_ok_and(|m| is_gone(&m));
             let same = |(ours, theirs): &(&StoredEntry, &StoredEntry)| {
-                (ours.seq, &ours.payload) == (theirs.seq, &theirs.payload)
+                ours.seq == theirs.seq && (ours.payload == theirs.payload || is_gone(ours))
             };
             let same = ours.iter().zip(&theirs).take_while(same).count() as u64;
             if same < ours.len() as u64 {

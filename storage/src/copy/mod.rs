@@ -14,7 +14,8 @@
 //! have left included, and cursors. What a gateway is told of the copy is what it was told of the original, with these
 //! exceptions: versions of lists are the target's own, so that a device asks for its whole list once; and a conversation
 //! that somebody has left stands in that user's list by its latest activity, not by when it was left. The presence stream
-//! is not copied: it is about connections, and starts afresh.
+//! is not copied: it is about connections, and starts afresh. Of an entry that has outlived its time only the seq is left,
+//! and only that is copied.
 //!
 //! # Again
 //! A copy that was interrupted is taken up by starting it again: what the target has is held against the source, entry by

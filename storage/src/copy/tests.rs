@@ -1,7 +1,9 @@
 //! Copies between two directories.
 
 use std::future::{Future, poll_fn};
+use std::sync::Arc;
 use std::task::Poll;
+use std::time::Duration;
 
 use proptest::prelude::*;
 use tempfile::TempDir;
@@ -9,6 +11,8 @@ use tempfile::TempDir;
 use super::*;
 use crate::check::{self, Scope};
 use crate::contract::sample::{Act, Item, Picture, Sample, picture};
+use crate::cql::fake::FakeTables;
+use crate::cql::{CqlConfig, CqlStore, Format};
 use crate::log::{Append, AppendOutcome, Entry, EntryKind, Log};
 use crate::{ConversationKey, EmbeddedConfig, EmbeddedStore};
 
@@ -45,20 +49,25 @@ impl Two {
     }
 
     async fn copy(&self) -> Result<Copied, CopyError> {
-        let mut findings = Vec::new();
-        let mut tell = |news| {
-            if let News::Found(finding) = news {
-                findings.push(finding.to_string());
-            }
-        };
-        let copied = copy(&self.source, &self.target, TENANT, &mut tell).await;
-        assert!(findings.is_empty(), "{findings:?}");
-        copied
+        copied(&self.source, &self.target).await
     }
 
     async fn pictures(&self) -> (Picture, Picture) {
         (picture(&self.source, TENANT).await, picture(&self.target, TENANT).await)
     }
+}
+
+/// Copies; nothing must be found in the copy.
+async fn copied(source: &dyn Store, target: &dyn Store) -> Result<Copied, CopyError> {
+    let mut findings = Vec::new();
+    let mut tell = |news| {
+        if let News::Found(finding) = news {
+            findings.push(finding.to_string());
+        }
+    };
+    let copied = copy(source, target, TENANT, &mut tell).await;
+    assert!(findings.is_empty(), "{findings:?}");
+    copied
 }
 
 fn block_on<T>(future: impl Future<Output = T>) -> T {
@@ -125,6 +134,25 @@ proptest! {
                 dropped_after(*polls, stores.copy()).await;
             }
             stores.copy().await.unwrap();
+            let (source, target) = stores.pictures().await;
+            prop_assert_eq!(target, source);
+            Ok(())
+        })?;
+    }
+
+    /// By way of tables in memory, which are checked too.
+    #[test]
+    fn to_cql_and_back(acts in acts(40)) {
+        block_on(async {
+            let stores = Two::new();
+            let tables = FakeTables::new(1);
+            let format = Format { bucket_seqs: 130, period_us: 5_000, ..Format::default() };
+            let config = CqlConfig { overlap: Duration::ZERO, format, ..CqlConfig::default() };
+            let between = CqlStore::new(Arc::new(tables), config);
+            Sample::new(&stores.source, TENANT).write(&acts).await;
+            copied(&stores.source, &between).await.unwrap();
+            prop_assert_eq!(picture(&between, TENANT).await, picture(&stores.source, TENANT).await);
+            copied(&between, &stores.target).await.unwrap();
             let (source, target) = stores.pictures().await;
             prop_assert_eq!(target, source);
             Ok(())

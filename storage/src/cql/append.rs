@@ -137,7 +137,7 @@ impl<T: Tables> CqlStore<T> {
 
     async fn first_entry(&self, bucket: &Bucket, seq: u64) -> Found<Option<EntryRow>> {
         let range = EntryRange { first: seq, last: seq, backwards: false, limit: 1, max_bytes: usize::MAX };
-        Ok(self.tables.entries(bucket, range).await?.1.pop())
+        Ok(self.tables.entries(bucket, range).await?.pop())
     }
 
     /// Writes what follows from a committed batch; the log's end behind it.

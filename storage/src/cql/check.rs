@@ -112,7 +112,7 @@ async fn entries<T: Tables>(
     while first <= end.tip {
         let range =
             EntryRange { first, last: end.tip, backwards: false, limit: ROWS_AT_ONCE, max_bytes: usize::MAX };
-        let (_, rows) = tables.entries(bucket, range).await?;
+        let rows = tables.entries(bucket, range).await?;
         let Some(last) = rows.last() else { break };
         first = last.seq + 1;
         for row in &rows {

@@ -129,10 +129,10 @@ impl<T: Tables> Inventory for CqlStore<T> {
     fn unlisted<'a>(&'a self, key: &'a ConversationKey, users: &'a [String]) -> Asked<'a, Vec<String>> {
         async move {
             let Some((end, _)) = self.tables.conversation(key).await? else { return Ok(users.to_vec()) };
-            let look = |user: &'a String| async move { Ok((user, self.is_listed(key, user, &end).await?)) };
-            let found: Vec<(&String, bool)> =
-                stream::iter(users).map(look).buffered(READS_AT_ONCE).try_collect().await?;
-            Ok(found.into_iter().filter(|(_, listed)| !listed).map(|(user, _)| user.clone()).collect())
+            let looks: Vec<_> = users.iter().map(|user| self.is_listed(key, user, &end)).collect();
+            let listed: Vec<bool> = stream::iter(looks).buffered(READS_AT_ONCE).try_collect().await?;
+            let missing = users.iter().zip(listed).filter(|(_, listed)| !listed);
+            Ok(missing.map(|(user, _)| user.clone()).collect())
         }
         .boxed()
     }

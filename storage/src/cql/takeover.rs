@@ -159,7 +159,7 @@ impl<T: Tables> CqlStore<T> {
         let bucket = self.config.format.bucket(&tail.bucket.log, base)?;
         let limit = usize::try_from(tip - base).unwrap_or(usize::MAX);
         let range = EntryRange { first: base + 1, last: tip, backwards: false, limit, max_bytes: usize::MAX };
-        let (_, rows) = self.tables.entries(&bucket, range).await?;
+        let rows = self.tables.entries(&bucket, range).await?;
         if self.config.retention.is_none() && rows.len() != limit {
             return Err(StoreError::Corrupt(format!("the last batch of {} is not whole", bucket.log)));
         }

@@ -173,11 +173,7 @@ impl Tables for Planted {
         self.head_of(bucket, reading).boxed()
     }
 
-    fn entries<'a>(
-        &'a self,
-        bucket: &'a Bucket,
-        range: EntryRange,
-    ) -> Found<'a, (Option<BucketHead>, Vec<EntryRow>)> {
+    fn entries<'a>(&'a self, bucket: &'a Bucket, range: EntryRange) -> Found<'a, Vec<EntryRow>> {
         self.tables.entries(bucket, range)
     }
 
@@ -253,6 +249,39 @@ impl Tables for Planted {
 
     fn users<'a>(&'a self, tenant: &'a str, users: &'a [String]) -> Found<'a, Vec<Option<UserInfo>>> {
         self.tables.users(tenant, users)
+    }
+
+    fn all_conversations<'a>(
+        &'a self,
+        after: Option<&'a ConversationKey>,
+        limit: usize,
+    ) -> Found<'a, Scanned<ConversationKey, Option<ConversationEnd>>> {
+        self.tables.all_conversations(after, limit)
+    }
+
+    fn all_users<'a>(
+        &'a self,
+        after: Option<&'a UserName>,
+        limit: usize,
+    ) -> Found<'a, Scanned<UserName, UserInfo>> {
+        self.tables.all_users(after, limit)
+    }
+
+    fn all_devices<'a>(
+        &'a self,
+        after: Option<&'a DevicePlace>,
+        limit: usize,
+    ) -> Found<'a, Scanned<DevicePlace, u64>> {
+        self.tables.all_devices(after, limit)
+    }
+
+    fn all_slots<'a>(
+        &'a self,
+        key: &'a ConversationKey,
+        after: Option<(u64, i16)>,
+        limit: usize,
+    ) -> Found<'a, Scanned<(u64, i16), SlotRow>> {
+        self.tables.all_slots(key, after, limit)
     }
 
     fn presence_tip<'a>(&'a self, tenant: &'a str) -> Found<'a, u64> {
