@@ -29,7 +29,7 @@ pub type BatchId = [u8; 16];
 ///    cursors included; a read begun after that sees it all.
 /// 3. `Conflict` is definite: nothing of this append is stored, now or later.
 /// 4. `Refused` is definite in the same way. `Unknown` says nothing: the append may be stored, or be stored later
-///    until the next `open` of the log returns; that `open` settles it.
+///    until the next `open` of the log returns; that `open` settles it. Nobody appends to the log before that.
 /// 5. `open` makes every append under an earlier epoch fail from then on.
 /// 6. `read` returns entries of the range asked without a hole and never past the tip.
 /// 7. A recall that was answered `Applied` shows in every read begun after that: the [`Fate`] of the entry it refers

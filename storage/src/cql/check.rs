@@ -157,8 +157,10 @@ async fn seats<T: Tables>(
     loop {
         let seats = tables.seats(key, &after, ROWS_AT_ONCE).await?;
         let is_last = seats.len() < ROWS_AT_ONCE;
+        // Cursors and rows may belong to entries behind the end that was read.
+        let tip = tables.conversation(key).await?.map_or(0, |(end, _)| end.tip).max(checked.tip);
         for (user, seat) in seats {
-            seat_of(&user, &seat, checked);
+            seat_of(&user, &seat, tip, checked);
             after = user;
         }
         if is_last {
@@ -167,10 +169,8 @@ async fn seats<T: Tables>(
     }
 }
 
-fn seat_of(user: &str, seat: &Seat, checked: &mut Checked) {
+fn seat_of(user: &str, seat: &Seat, tip: u64, checked: &mut Checked) {
     checked.users += 1;
-    // Cursors and rows may belong to entries behind the end that was read.
-    let tip = checked.tip.max(seat.end.tip);
     if let Some(cursor) = [seat.read, seat.delivered, seat.sent].into_iter().find(|cursor| *cursor > tip) {
         checked.find(Finding::Cursor { user: user.to_owned(), cursor, tip });
     }

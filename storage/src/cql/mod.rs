@@ -30,9 +30,10 @@
 //! # What it costs
 //!
 //! An append is one conditional write and one round of plain writes: the conversation's partition, one row of a sender.
-//! It is one round more if it has entries that are not shown, or if it is the first in a period of a minute: then two
-//! small rows for each member, at most 64. An open is four serial reads and one conditional write, and the members.
-//! A list costs a read for each conversation that it looks at: those of the periods that it covers, and every wide one.
+//! It is one round more if it has entries that are not shown, and two if it is the first in a period of a minute: then
+//! two small rows for each member, at most 64. An open is two serial reads around one conditional write, the last batch,
+//! the members, and three rounds of plain writes. A list costs a read for each conversation that it looks at: those of
+//! the periods that it covers, and every wide one.
 
 mod append;
 mod batch;

@@ -18,8 +18,8 @@
 //!
 //! The log is the truth. Every other table of a conversation follows from it: a plain write is a pure function of a
 //! committed batch and carries a timestamp that rises with the log, so writing it again changes nothing, and one that
-//! comes late never replaces a later one. Of two values of one column with equal timestamps the larger stays, and a
-//! removal before a value.
+//! comes late never replaces a later one. Of two values of one column with equal timestamps the one with the larger
+//! bytes stays, and a removal before a value.
 
 use std::fmt;
 

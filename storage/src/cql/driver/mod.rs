@@ -43,12 +43,21 @@ pub use error::OpenError;
 pub use migrate::{Report, migrate};
 pub use schema::VERSION;
 
+use super::{CqlConfig, CqlStore};
 use crate::error::StoreError;
 use clock::Clock;
 use request::Requests;
 use statement::Statements;
 
 type Found<T> = Result<T, StoreError>;
+
+/// A store on a cluster: connects, and holds the schema against what this program needs.
+///
+/// # Errors
+/// No node answers, the user is refused, or the schema is missing, older or newer.
+pub async fn open(config: &DriverConfig, store: CqlConfig) -> Result<CqlStore<Driver>, OpenError> {
+    Ok(CqlStore::new(Arc::new(Driver::open(config).await?), store))
+}
 
 /// A cluster that has the schema of this program.
 pub struct Driver {

@@ -18,9 +18,9 @@ pub const VERSION: u32 = 1;
 pub(super) const MIGRATIONS: [&[&str]; VERSION as usize] = [&[
     "CREATE TABLE IF NOT EXISTS ks.log (
         kind smallint, tenant text, conversation text, bucket int, seq bigint,
-        epoch bigint static, tip bigint static, batch blob static, base bigint static, at_ms bigint static,
+        epoch bigint static, tip bigint static, batch_id blob static, base bigint static, at_ms bigint static,
         version bigint static, silent bigint static, shown bigint static, wide boolean static, changes blob static,
-        payload blob, meta blob, entry_batch blob,
+        payload blob, meta blob, batch_of blob,
         PRIMARY KEY ((kind, tenant, conversation, bucket), seq)) COMPACTION",
     "CREATE TABLE IF NOT EXISTS ks.conversations (
         tenant text, conversation text, user text,

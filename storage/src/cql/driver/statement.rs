@@ -53,27 +53,27 @@ macro_rules! statements {
     };
 }
 
-const HEAD: &str = "SELECT DISTINCT epoch, tip, batch, base, at_ms, version, silent, shown, wide, changes
+const HEAD: &str = "SELECT DISTINCT epoch, tip, batch_id, base, at_ms, version, silent, shown, wide, changes
     FROM ks.log WHERE kind = ? AND tenant = ? AND conversation = ? AND bucket = ?";
 
 statements! {
     head: Read HEAD;
     head_serial: Serial HEAD;
-    entries: Entries "SELECT seq, payload, meta, entry_batch FROM ks.log
+    entries: Entries "SELECT seq, payload, meta, batch_of FROM ks.log
         WHERE kind = ? AND tenant = ? AND conversation = ? AND bucket = ? AND seq >= ? AND seq <= ?
         ORDER BY seq ASC LIMIT ?";
-    entries_backwards: Entries "SELECT seq, payload, meta, entry_batch FROM ks.log
+    entries_backwards: Entries "SELECT seq, payload, meta, batch_of FROM ks.log
         WHERE kind = ? AND tenant = ? AND conversation = ? AND bucket = ? AND seq >= ? AND seq <= ?
         ORDER BY seq DESC LIMIT ?";
     fence: Conditional "UPDATE ks.log SET epoch = ?
         WHERE kind = ? AND tenant = ? AND conversation = ? AND bucket = ? IF epoch = ?";
-    commit: Conditional "UPDATE ks.log SET epoch = ?, tip = ?, batch = ?, base = ?, at_ms = ?, version = ?,
+    commit: Conditional "UPDATE ks.log SET epoch = ?, tip = ?, batch_id = ?, base = ?, at_ms = ?, version = ?,
         silent = ?, shown = ?, wide = ?, changes = ?
         WHERE kind = ? AND tenant = ? AND conversation = ? AND bucket = ? IF epoch = ? AND tip = ?";
     entry: Conditional "INSERT INTO ks.log (kind, tenant, conversation, bucket, seq, payload, meta)
         VALUES (?, ?, ?, ?, ?, ?, ?) USING TTL ?";
     first_entry: Conditional "INSERT INTO ks.log
-        (kind, tenant, conversation, bucket, seq, payload, meta, entry_batch)
+        (kind, tenant, conversation, bucket, seq, payload, meta, batch_of)
         VALUES (?, ?, ?, ?, ?, ?, ?, ?) USING TTL ?";
     trim: Write "DELETE FROM ks.log USING TIMESTAMP ?
         WHERE kind = ? AND tenant = ? AND conversation = ? AND bucket = ? AND seq >= 0";

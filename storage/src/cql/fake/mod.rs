@@ -143,10 +143,9 @@ impl FakeTables {
     async fn entries_of(&self, bucket: &Bucket, range: EntryRange) -> Result<Vec<EntryRow>, StoreError> {
         let read = |world: &mut World| {
             let (now, lags) = (world.now, world.chance(500));
-            let Some(partition) = world.log.get_mut(bucket) else { return Vec::new() };
-            partition.seen(lags).entries(range, now)
+            world.log.get_mut(bucket).map(|partition| partition.seen(lags).entries(range, now))
         };
-        self.read(read).await
+        Ok(self.read(read).await?.unwrap_or_default())
     }
 
     async fn write_all(&self, writes: Vec<Write>) -> Result<(), StoreError> {

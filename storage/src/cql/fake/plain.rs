@@ -48,7 +48,8 @@ pub(super) fn place(write: &Write) -> Place {
 #[derive(Debug, Default)]
 struct Conversation {
     tip: Cell<u64>,
-    at_ms: Cell<i64>,
+    /// By its bytes, as a cluster compares values: a time before 1970 is larger than any after it.
+    at_ms: Cell<u64>,
     version: Cell<u64>,
     changed: Cell<u64>,
     silent: Cell<u64>,
@@ -72,7 +73,7 @@ impl Conversation {
     fn end(&self) -> ConversationEnd {
         ConversationEnd {
             tip: self.tip.or_default(),
-            at_ms: self.at_ms.or_default(),
+            at_ms: self.at_ms.or_default().cast_signed(),
             version: self.version.or_default(),
             changed: self.changed.or_default(),
             silent: self.silent.or_default(),
@@ -84,7 +85,7 @@ impl Conversation {
     fn put(&mut self, end: ConversationEnd, info: Option<Bytes>) {
         let at = end.tip;
         self.tip.put(at, end.tip);
-        self.at_ms.put(at, end.at_ms);
+        self.at_ms.put(at, end.at_ms.cast_unsigned());
         self.version.put(at, end.version);
         self.changed.put(at, end.changed);
         self.silent.put(at, end.silent);
@@ -108,18 +109,23 @@ impl Conversation {
     }
 }
 
+/// By timestamp: the seq and the id of the send that had the slot last.
+type Slots = BTreeMap<u8, Cell<(u64, [u8; 16])>>;
+/// State, since when, and the event that said so.
+type Stands = Cell<(PresenceState, i64, u64)>;
+
 /// Everything but the log and the devices.
 #[derive(Debug, Default)]
 pub(super) struct Plain {
     conversations: HashMap<ConversationKey, Conversation>,
-    senders: HashMap<(ConversationKey, u64), BTreeMap<u8, Cell<(u64, [u8; 16])>>>,
+    senders: HashMap<(ConversationKey, u64), Slots>,
     silences: HashMap<ConversationKey, BTreeMap<u64, Cell<(u64, u64)>>>,
     fates: HashMap<ConversationKey, BTreeMap<u64, (Cell<u64>, bool)>>,
     lists: HashMap<(String, String), BTreeMap<ListRow, Marker>>,
     workers: HashMap<u16, Cell<u64>>,
     users: HashMap<(String, String), Cell<(i32, String)>>,
     tips: HashMap<String, Cell<u64>>,
-    standings: BTreeMap<(u64, UserName), Cell<(PresenceState, i64, u64)>>,
+    standings: BTreeMap<(u64, UserName), Stands>,
     beats: HashMap<u64, Cell<i64>>,
 }
 
@@ -195,7 +201,8 @@ impl Plain {
     pub(super) fn seats(&self, key: &ConversationKey, after: &str, limit: usize) -> Vec<(String, Seat)> {
         let Some(found) = self.conversations.get(key) else { return Vec::new() };
         let behind = found.seats.iter().filter(|(user, _)| user.as_str() > after).take(limit);
-        behind.map(|(user, cells)| (user.clone(), found.seat(cells))).collect()
+        let bare = |cells| Seat { end: ConversationEnd::default(), info: None, ..found.seat(cells) };
+        behind.map(|(user, cells)| (user.clone(), bare(cells))).collect()
     }
 
     pub(super) fn all_conversations(
