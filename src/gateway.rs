@@ -20,7 +20,7 @@ use idgen::{Clock, NodeId, NodeType, SystemClock, WorkerNumber};
 
 use crate::admin::Admin;
 use crate::config::Config;
-use crate::config::setting::{Kick, Plaintext};
+use crate::config::setting::{Backend, Kick, Plaintext};
 use crate::descriptors;
 use crate::dev_data::Addresses;
 use crate::http::{self, Status};
@@ -211,6 +211,8 @@ fn channel_config(config: &Config, node: NodeId, number: WorkerNumber) -> Channe
             per_minute: config.limits.creations_per_minute,
             at_once: config.limits.creations_at_once,
         },
+        // Others may have a store in a cluster open too.
+        sole_owner: config.store.backend == Backend::Embedded,
         ..ChannelConfig::new(node, number)
     }
 }

@@ -97,7 +97,18 @@ impl OpenStore {
                     ("range_reads", "Ranges of rows read, however many rows each had.", stats.range_reads),
                 ]
             }
-            OpenStore::Cql(_) => Vec::new(),
+            OpenStore::Cql(store) => {
+                let stats = store.stats();
+                vec![
+                    ("appends", "Appends applied.", stats.appends),
+                    ("entries", "Entries stored.", stats.entries),
+                    ("conflicts", "Appends refused: the log was appended to or taken over.", stats.conflicts),
+                    ("stale", "Conflicts that only the cluster saw.", stats.stale),
+                    ("refused", "Appends not made: the cluster was out of reach.", stats.refused),
+                    ("unknown", "Appends whose outcome was found out by opening the log.", stats.unknown),
+                    ("opens", "Logs taken over.", stats.opens),
+                ]
+            }
         }
     }
 }
