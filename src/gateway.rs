@@ -77,7 +77,7 @@ impl Gateway {
         let clock: Arc<dyn Clock> = Arc::new(SystemClock);
         let config = &parts.config;
         let (connector_id, channel_id) = node_ids(config)?;
-        let store = OpenStore::open(config).await?;
+        let store = Box::pin(OpenStore::open_when_there(config)).await?;
         let number = WorkerNumber::new(config.node.number)?;
         let channel =
             ChannelNode::start(channel_config(config, channel_id, number), store.shared(), clock.clone())

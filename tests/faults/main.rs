@@ -8,7 +8,7 @@
 //! | `load` | senders and readers whose history is checked |
 //! | `prober` | a device that sends one message at a time and says what became of it |
 //! | `writers`, `tail` | senders and readers of conversations that several gateways serve |
-//! | `over_cql` | a keyspace in a real cluster, and gateways over it |
+//! | `stored` | what is stored in a real cluster, held against itself |
 //! | `crash` | F1: kill -9 of the whole node |
 //! | `two_writers` | F3: two gateways that both take themselves for the owner; one is stalled, cut off, and its clock wrong |
 //! | `store_cut` | F6: the way to the store is cut one way |
@@ -28,13 +28,13 @@ mod fsync;
 mod full;
 mod load;
 mod network;
-mod over_cql;
 mod power;
 mod prober;
 mod report;
 mod silence;
 mod store_cut;
 mod store_nodes;
+mod stored;
 mod storm;
 #[allow(dead_code, reason = "each test takes what it needs")]
 #[path = "../support/mod.rs"]

@@ -3,10 +3,11 @@
 use std::time::{Duration, Instant};
 
 use crate::args::Scale;
-use crate::over_cql::{Keyspace, migrate, shared_cluster};
 use crate::prober::{Answer, only_retryable};
 use crate::report::Report;
+use crate::stored;
 use crate::support::http;
+use crate::support::keyspace::{Keyspace, migrate, shared_cluster};
 use crate::support::process::Gateway;
 use crate::support::proxy::{Held, Proxy, Rules};
 use crate::writers::Writers;
@@ -40,7 +41,7 @@ pub async fn run(scale: Scale) -> Report {
     let room = load.rooms[0].clone();
     let history = load.finish(&mut report, &[&gateway]).await;
     report.history(&history);
-    keyspace.check(&mut report, &gateway, &points, &room).await;
+    stored::check(&mut report, &keyspace, &gateway, &points, &room).await;
     report
 }
 

@@ -6,10 +6,11 @@ use std::time::{Duration, Instant};
 use servers::{Cassandra, CassandraSettings};
 
 use crate::args::Scale;
-use crate::over_cql::{Keyspace, migrate};
 use crate::prober::Answer;
 use crate::report::Report;
 use crate::store_cut::{ANSWER, goes_on, out_of_reach};
+use crate::stored;
+use crate::support::keyspace::{Keyspace, migrate};
 use crate::support::process::Gateway;
 use crate::writers::Writers;
 
@@ -42,7 +43,7 @@ pub async fn run(scale: Scale) -> Report {
     let room = load.rooms[0].clone();
     let history = load.finish(&mut report, &[&gateway]).await;
     report.history(&history);
-    keyspace.check(&mut report, &gateway, &points, &room).await;
+    stored::check(&mut report, &keyspace, &gateway, &points, &room).await;
     report
 }
 

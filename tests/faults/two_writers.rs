@@ -5,11 +5,12 @@ use std::net::SocketAddr;
 use std::time::{Duration, Instant};
 
 use crate::args::Scale;
-use crate::over_cql::{Keyspace, migrate, shared_cluster};
 use crate::report::Report;
+use crate::stored;
 use crate::support::checker::check;
 use crate::support::clock::WrongClock;
 use crate::support::history::{Event, History};
+use crate::support::keyspace::{Keyspace, migrate, shared_cluster};
 use crate::support::metrics::Metrics;
 use crate::support::process::Gateway;
 use crate::support::proxy::{Held, Proxy, Rules};
@@ -81,7 +82,7 @@ pub async fn run(scale: Scale) -> Report {
     report.history(&history);
     overwritten(&mut report, &history);
     counts(&mut report, &pair).await;
-    pair.keyspace.check(&mut report, &pair.other, &pair.points, &room).await;
+    stored::check(&mut report, &pair.keyspace, &pair.other, &pair.points, &room).await;
     report
 }
 

@@ -3,6 +3,7 @@
 //! | file | noun |
 //! |---|---|
 //! | `process` | a gateway process: started, killed and started again on the same data |
+//! | `keyspace` | a store in a real cluster |
 //! | `tokens` | signed tokens for any user, also bad ones |
 //! | `raw` | a device that speaks bytes, for what no SDK would do |
 //! | `http` | one HTTP request |
@@ -29,6 +30,8 @@ pub mod fleet;
 #[allow(dead_code, reason = "only the simulation sees inside the gateway")]
 pub mod history;
 pub mod http;
+#[allow(dead_code, reason = "not every test has a store in a cluster")]
+pub mod keyspace;
 #[allow(dead_code, reason = "not every test measures")]
 pub mod metrics;
 #[allow(dead_code, reason = "not every test has a network of its own")]

@@ -1,4 +1,4 @@
-//! A keyspace in a real cluster and gateways over it.
+//! A keyspace in a real cluster, for the gateways of one test.
 
 use std::net::SocketAddr;
 use std::process::{Command, Stdio};
@@ -9,15 +9,13 @@ use storage::cql::driver::{DriverConfig, open};
 use storage::log::{Append, AppendOutcome, Entry, EntryKind};
 use storage::{ConversationKey, Log};
 
-use crate::report::Report;
-use crate::support::process::{Gateway, PROGRAM, Settings};
-use crate::support::tokens::TENANT;
+use super::process::{Gateway, PROGRAM, Settings};
+use super::tokens::TENANT;
 
 /// How long a gateway waits for an append, a read and a plain write.
 const STORE_MS: u64 = 4_000;
 
-/// Names of a keyspace that nobody else uses, and how many replicas it has.
-#[derive(Clone)]
+/// Its name, which nobody else uses, and how many replicas it has.
 pub struct Keyspace {
     name: String,
     replicas: u8,
@@ -25,7 +23,7 @@ pub struct Keyspace {
 
 impl Keyspace {
     pub fn new(replicas: u8) -> Keyspace {
-        Keyspace { name: format!("faults_{:08x}", rand::random::<u32>()), replicas }
+        Keyspace { name: format!("test_{:08x}", rand::random::<u32>()), replicas }
     }
 
     /// Of the gateway with this number, which finds the cluster at these addresses.
@@ -41,26 +39,8 @@ impl Keyspace {
             .set("cql.request_timeout_ms", STORE_MS)
     }
 
-    /// Holds what is stored against itself, and shows that a bad entry would have been found.
-    pub async fn check(&self, report: &mut Report, gateway: &Gateway, points: &[SocketAddr], room: &str) {
-        let (findings, said) = self.findings(gateway).await;
-        report.exactly("store check: findings", findings, 0);
-        if findings > 0 {
-            said.lines().take(20).for_each(|line| report.note(line));
-        }
-        self.plant(points, room).await;
-        let (planted, _) = self.findings(gateway).await;
-        report.exactly("planted: a bad entry is found", planted, findings + 1);
-    }
-
-    async fn findings(&self, gateway: &Gateway) -> (usize, String) {
-        let (_, said) = run_store(gateway, "check").await;
-        let count = said.lines().find_map(|line| line.split_once("findings=")?.1.trim().parse().ok());
-        (count.unwrap_or_else(|| panic!("the check does not come to its end:\n{said}")), said)
-    }
-
     /// Appends an entry that is no message.
-    async fn plant(&self, points: &[SocketAddr], room: &str) {
+    pub async fn plant(&self, points: &[SocketAddr], room: &str) {
         let points = points.iter().map(ToString::to_string).collect();
         let store = open(&DriverConfig::new(points, self.name.clone()), CqlConfig::default()).await.unwrap();
         let key = ConversationKey::new(TENANT, room);
@@ -80,16 +60,23 @@ impl Keyspace {
     }
 }
 
+/// Where the cluster is that all tests share which do not break it.
+pub async fn shared_cluster() -> Vec<SocketAddr> {
+    let points = shared::cql().await.unwrap_or_else(|error| panic!("{error}; ./test servers fetches it"));
+    points.iter().map(|point| point.parse().expect("an address")).collect()
+}
+
 /// Makes the tables of a gateway's keyspace.
 pub async fn migrate(gateway: &Gateway) {
     let (done, said) = run_store(gateway, "migrate").await;
     assert!(done, "{said}");
 }
 
-/// Where the cluster is that all rows share which do not break it.
-pub async fn shared_cluster() -> Vec<SocketAddr> {
-    let points = shared::cql().await.unwrap_or_else(|error| panic!("{error}; ./test servers fetches it"));
-    points.iter().map(|point| point.parse().expect("an address")).collect()
+/// How many findings `whimbrel store check` has on a gateway's store, and all that it says.
+pub async fn findings(gateway: &Gateway) -> (usize, String) {
+    let (_, said) = run_store(gateway, "check").await;
+    let count = said.lines().find_map(|line| line.split_once("findings=")?.1.trim().parse().ok());
+    (count.unwrap_or_else(|| panic!("the check does not come to its end:\n{said}")), said)
 }
 
 async fn run_store(gateway: &Gateway, verb: &str) -> (bool, String) {
