@@ -47,8 +47,8 @@ mod writers;
 use std::process::ExitCode;
 use std::time::{Duration, Instant};
 
-use futures::future::BoxFuture;
-use tokio::task::JoinSet;
+use futures::future::LocalBoxFuture;
+use tokio::task::{JoinSet, LocalSet};
 
 use args::{Args, Scale, Store};
 use report::Report;
@@ -64,10 +64,14 @@ pub struct Row {
     pub store: Store,
     /// Whether it belongs to a run that names no row.
     pub usual: bool,
-    run: fn(Scale) -> BoxFuture<'static, Report>,
+    run: fn(Scale) -> LocalBoxFuture<'static, Report>,
 }
 
-const fn row(name: &'static str, what: &'static str, run: fn(Scale) -> BoxFuture<'static, Report>) -> Row {
+const fn row(
+    name: &'static str,
+    what: &'static str,
+    run: fn(Scale) -> LocalBoxFuture<'static, Report>,
+) -> Row {
     Row { name, what, store: Store::Embedded, usual: true, run }
 }
 
@@ -103,7 +107,7 @@ fn main() -> ExitCode {
         }
     };
     let runtime = tokio::runtime::Builder::new_multi_thread().worker_threads(2).enable_all().build().unwrap();
-    let (rounds, violations) = runtime.block_on(run(&args));
+    let (rounds, violations) = runtime.block_on(LocalSet::new().run_until(run(&args)));
     // Threads that still read from a child must not hold up the end.
     runtime.shutdown_background();
     println!("rows={} rounds={rounds} violations={violations}", args.rows().count());
@@ -133,7 +137,7 @@ async fn run(args: &Args) -> (usize, usize) {
 /// One round. A panic or a round without an end is a violation, not the end of the run.
 async fn one(row: &Row, scale: Scale) -> Report {
     let mut task = JoinSet::new();
-    task.spawn(tokio::time::timeout(ROUND, (row.run)(scale)));
+    task.spawn_local(tokio::time::timeout(ROUND, (row.run)(scale)));
     let broken = match task.join_next().await.expect("one task") {
         Ok(Ok(report)) => return report,
         Ok(Err(_)) => format!("the round did not end within {ROUND:?}"),
