@@ -232,7 +232,7 @@ impl Writer {
             let id = fresh_id();
             while !self.try_to_send(id).await {
                 tokio::time::sleep(AGAIN).await;
-                if self.wanders {
+                if self.wanders && self.doors.len() > 1 {
                     self.door = (self.door + 1) % self.doors.len();
                     self.prober.go_to(self.doors[self.door]);
                 }
