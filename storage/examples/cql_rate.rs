@@ -18,6 +18,9 @@ use whimbrel_storage::cql::tables::*;
 use whimbrel_storage::cql::{CqlConfig, CqlStore};
 use whimbrel_storage::log::{Append, AppendOutcome, Entry, EntryKind, Log, SenderSlotOf, Users};
 
+/// Slow answers count as slow, not as lost.
+const PATIENCE: Duration = Duration::from_secs(30);
+
 /// Takes a turn; which turn of which worker.
 type Turn = Arc<dyn Fn(u64, u64) -> BoxFuture<'static, ()> + Send + Sync>;
 
@@ -34,7 +37,11 @@ async fn main() {
     let (seconds, bytes, conversations) = (number(1, 5), number(2, 200), number(3, 10_000));
     let time = Duration::from_secs(seconds as u64);
     let (points, _own) = cluster().await;
-    let config = DriverConfig::new(points.clone(), format!("rate_{}", std::process::id()));
+    let config = DriverConfig {
+        conditional_timeout: PATIENCE,
+        request_timeout: PATIENCE,
+        ..DriverConfig::new(points.clone(), format!("rate_{}", std::process::id()))
+    };
     let replication = Replication::Simple(points.len().min(3) as u8);
     let report = migrate(&config, &SchemaConfig { replication, ..SchemaConfig::default() }).await.unwrap();
     println!("{}, {} nodes, payloads of {bytes} B", report.server, points.len());
@@ -52,7 +59,9 @@ async fn cluster() -> (Vec<String>, Option<Cassandra>) {
     if let Ok(named) = std::env::var(CQL_VARIABLE) {
         return (named.split(',').map(str::to_owned).collect(), None);
     }
-    let own = Cassandra::start(CassandraSettings { optimise: true, ..Default::default() }).await.unwrap();
+    let settings =
+        CassandraSettings { optimise: true, timeout_ms: PATIENCE.as_millis() as u32, ..Default::default() };
+    let own = Cassandra::start(settings).await.unwrap();
     (own.addresses().iter().map(ToString::to_string).collect(), Some(own))
 }
 

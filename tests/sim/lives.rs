@@ -56,9 +56,7 @@ impl World {
         let device = &mut self.devices[d];
         device.restart(now, seed);
         device.dead = true;
-        device.app.streams.clear();
-        device.app.tickets.clear();
-        device.app.asked.clear();
+        device.app.crash();
         if !keeps_seen {
             device.app.seen.clear();
         }

@@ -196,7 +196,8 @@ fn mutants(options: &Options) -> bool {
     };
     let mut caught = 0;
     for mutant in &planted {
-        let rules = Rules { mutant: Some(*mutant), ..options.rules };
+        let zombies = options.rules.zombies || mutant.wants_zombies();
+        let rules = Rules { mutant: Some(*mutant), zombies };
         let bar = run::bar(count, &mutant.name());
         let totals = run::run_many(options.from, count, rules, true, &bar);
         bar.finish_and_clear();

@@ -19,6 +19,8 @@ pub enum Mutant {
     PushLost,
     /// Tips are not told again.
     TipsToldOnce,
+    /// A gateway takes itself for the only one that appends to the store, and is not.
+    OthersForgotten,
     /// Nobody finds what has changed since a version.
     ChangesUnlisted,
     /// An answer to Sync lacks its last message and does not say so.
@@ -54,7 +56,7 @@ pub enum Mutant {
 }
 
 impl Mutant {
-    pub const ALL: [Mutant; 24] = [
+    pub const ALL: [Mutant; 25] = [
         Mutant::AckBeforeCommit,
         Mutant::UnconditionalDetach,
         Mutant::NoDedupe,
@@ -63,6 +65,7 @@ impl Mutant {
         Mutant::OpenSeesUnsynced,
         Mutant::PushLost,
         Mutant::TipsToldOnce,
+        Mutant::OthersForgotten,
         Mutant::ChangesUnlisted,
         Mutant::SyncClipped,
         Mutant::KickLost,
@@ -80,6 +83,11 @@ impl Mutant {
         Mutant::DrainLosesAcked,
         Mutant::GoAwayLost,
     ];
+
+    /// Whether it shows only where gateways go on beside their successors.
+    pub fn wants_zombies(self) -> bool {
+        self == Mutant::OthersForgotten
+    }
 
     /// The name on the command line.
     pub fn name(self) -> String {

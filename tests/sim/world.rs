@@ -83,6 +83,8 @@ pub struct World {
     /// One-way delay of new connections, milliseconds.
     pub delay: (u64, u64),
     pub booting: bool,
+    /// No links break before this time.
+    pub links_whole_until: u64,
     /// A gateway may be left behind by its successor and go on for a while.
     pub zombies: bool,
     active_ms: u64,
@@ -98,7 +100,7 @@ impl World {
             connectors: rng.range(1, 2) as u16,
             outbox_bytes: *rng.pick(&[2_048, 8_192, 131_072]),
             mutant,
-            sole_owner: !zombies,
+            sole_owner: !zombies || mutant == Some(Mutant::OthersForgotten),
             clock_off: Arc::new(AtomicI64::new(0)),
         };
         let mut store = Store::new(Data::new(mutant));
@@ -130,6 +132,7 @@ impl World {
             socket_bytes,
             delay,
             booting: false,
+            links_whole_until: 0,
             zombies,
             active_ms,
             rng,

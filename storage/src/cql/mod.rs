@@ -3,7 +3,7 @@
 //! | file | noun |
 //! |---|---|
 //! | [`tables`] | the operations that a cluster performs: the trait is the contract |
-//! | [`driver`] | the tables on a real cluster |
+//! | [`driver`] | them on a real cluster |
 //! | [`fake`] | the same in memory, with a cluster's delays, losses and late writes |
 //! | `config`, `bucket`, `rows` | settings and format; which partition holds what; encodings |
 //! | `tail` | where a log ends, as far as this process knows |

@@ -1,9 +1,12 @@
 //! The cluster that tests share, with a keyspace of this run.
 
-use std::time::{SystemTime, UNIX_EPOCH};
+use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 use tokio::sync::OnceCell;
 use whimbrel_storage::cql::driver::{Driver, DriverConfig, Replication, Report, SchemaConfig, migrate};
+
+/// Long, so that a busy machine fails no test.
+const PATIENCE: Duration = Duration::from_secs(30);
 
 /// A keyspace that no other run has.
 pub fn keyspace(kind: &str) -> String {
@@ -21,7 +24,11 @@ pub async fn shared() -> &'static (DriverConfig, Report) {
     static SHARED: OnceCell<(DriverConfig, Report)> = OnceCell::const_new();
     let make = || async {
         let points = servers::shared::cql().await.unwrap();
-        let config = DriverConfig::new(points.clone(), keyspace("shared"));
+        let config = DriverConfig {
+            request_timeout: PATIENCE,
+            conditional_timeout: PATIENCE,
+            ..DriverConfig::new(points.clone(), keyspace("shared"))
+        };
         let report = migrate(&config, &schema(points.len())).await.unwrap();
         (config, report)
     };

@@ -8,6 +8,7 @@
 //! | `facts` | what the backend takes for granted of the server |
 //! | `same` | the tables in memory answer as the real ones do |
 //! | `schema` | migrations, and what `open` says of other schemas |
+//! | `tools` | a tenant is copied there and back, and checked |
 //! | `trouble` | clusters of their own: refused users, stalls, crashes, lost nodes |
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, reason = "a test fails by panicking")]
 
@@ -17,4 +18,5 @@ mod facts;
 mod salted;
 mod same;
 mod schema;
+mod tools;
 mod trouble;

@@ -16,6 +16,9 @@ use whimbrel_storage::presence::{Standing, UserName};
 type Found<'a, T> = BoxFuture<'a, Result<T, StoreError>>;
 type Tried<'a, T> = BoxFuture<'a, Result<T, CasError>>;
 
+/// A page of a whole table.
+type Scan<K, V> = for<'x> fn(&'x Driver, Option<&'x K>, usize) -> Found<'x, Scanned<K, V>>;
+
 /// Further than the worker numbers of one case lie apart.
 const WORKERS_APART: u16 = 97;
 
@@ -85,6 +88,27 @@ impl Salted {
             Write::Beat { node, .. } => *node = self.id(*node),
         }
         write
+    }
+
+    /// Reads a table on until there are so many of its own rows.
+    async fn own<K: Clone, V>(
+        &self,
+        scan: Scan<K, V>,
+        mut after: Option<K>,
+        limit: usize,
+        plain: impl Fn(&K) -> Option<K> + Send + Sync,
+    ) -> Result<Scanned<K, V>, StoreError> {
+        let mut found = Vec::new();
+        loop {
+            let part = scan(&self.driver, after.as_ref(), limit).await?;
+            let is_last = part.len() < limit;
+            after = part.last().map(|(key, _)| key.clone());
+            found.extend(part.into_iter().filter_map(|(key, value)| Some((plain(&key)?, value))));
+            if is_last || found.len() >= limit {
+                found.truncate(limit);
+                return Ok(found);
+            }
+        }
     }
 
     /// Reads on until there are so many of its own.
@@ -225,6 +249,54 @@ impl Tables for Salted {
 
     fn beat(&self, node: u64) -> Found<'_, Option<i64>> {
         self.driver.beat(self.id(node))
+    }
+
+    fn all_conversations<'a>(
+        &'a self,
+        after: Option<&'a ConversationKey>,
+        limit: usize,
+    ) -> Found<'a, Scanned<ConversationKey, Option<ConversationEnd>>> {
+        let plain = |key: &ConversationKey| {
+            Some(ConversationKey::new(self.plain(&key.tenant)?, key.conversation.clone()))
+        };
+        self.own(Driver::all_conversations, after.map(|key| self.key(key)), limit, plain).boxed()
+    }
+
+    fn all_users<'a>(
+        &'a self,
+        after: Option<&'a UserName>,
+        limit: usize,
+    ) -> Found<'a, Scanned<UserName, UserInfo>> {
+        let after = after.map(|(tenant, user)| (self.tenant(tenant), user.clone()));
+        let plain = |(tenant, user): &UserName| Some((self.plain(tenant)?.to_owned(), user.clone()));
+        self.own(Driver::all_users, after, limit, plain).boxed()
+    }
+
+    fn all_devices<'a>(
+        &'a self,
+        after: Option<&'a DevicePlace>,
+        limit: usize,
+    ) -> Found<'a, Scanned<DevicePlace, u64>> {
+        let named = |place: &DevicePlace, tenant: String| {
+            let (_, user, device_type, installation) = place.clone();
+            (tenant, user, device_type, installation)
+        };
+        let after = after.map(|place| named(place, self.tenant(&place.0)));
+        let plain = move |place: &DevicePlace| Some(named(place, self.plain(&place.0)?.to_owned()));
+        async move {
+            let found = self.own(Driver::all_devices, after, limit, plain).await?;
+            Ok(found.into_iter().map(|(place, id)| (place, id.map(|id| self.id(id)))).collect())
+        }
+        .boxed()
+    }
+
+    fn all_slots<'a>(
+        &'a self,
+        key: &'a ConversationKey,
+        after: Option<(u64, i16)>,
+        limit: usize,
+    ) -> Found<'a, Scanned<(u64, i16), SlotRow>> {
+        async move { self.driver.all_slots(&self.key(key), after, limit).await }.boxed()
     }
 
     fn store_id(&self) -> Found<'_, u64> {

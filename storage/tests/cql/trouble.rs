@@ -105,7 +105,14 @@ impl Owner {
     async fn check(&self) {
         let range =
             ReadRange { first: 1, last: u64::MAX, backwards: false, max_entries: 999, max_bytes: 9_999 };
-        let stored = self.store.read(&self.key, range).await.unwrap();
+        let begun = Instant::now();
+        let stored = loop {
+            match self.store.read(&self.key, range).await {
+                Ok(stored) => break stored,
+                // The first reads may still ask a node that is gone.
+                Err(error) => assert!(begun.elapsed() < PATIENCE, "{error}"),
+            }
+        };
         let stored: Vec<(u64, u8)> = stored.iter().map(|entry| (entry.seq, entry.payload[0])).collect();
         assert_eq!(stored, self.applied);
     }

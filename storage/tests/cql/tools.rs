@@ -1,16 +1,17 @@
-//! Copy and check on a real cluster: a tenant goes there and comes back as it was.
-#![allow(clippy::unwrap_used, clippy::expect_used, reason = "a test fails by panicking")]
+//! A tenant is copied to a cluster and back, and is checked there.
 
 use std::sync::Arc;
 
 use whimbrel_storage::check::{self, Checked, Scope};
 use whimbrel_storage::contract::sample::{Act, Item, Sample, picture};
 use whimbrel_storage::copy::{self, Copied};
-use whimbrel_storage::cql::driver::{Driver, DriverConfig, Replication, SchemaConfig, migrate};
 use whimbrel_storage::cql::{CqlConfig, CqlStore};
 use whimbrel_storage::{EmbeddedConfig, EmbeddedStore, Store};
 
-const TENANT: &str = "tenant";
+use super::cluster::driver;
+
+/// That no other test has.
+const TENANT: &str = "tools";
 
 /// A little of everything, in four conversations.
 fn acts() -> Vec<Act> {
@@ -23,17 +24,9 @@ fn acts() -> Vec<Act> {
         4 => vec![Item::Read { back: 1 }, say(false)],
         _ => vec![Item::Leave { user: n }, say(false)],
     };
-    (0..48).map(|n: u8| Act { room: n, user: n / 3, items: items(n.wrapping_mul(7)) }).collect()
-}
-
-async fn cluster() -> CqlStore<Driver> {
-    let keyspace = format!("tools_{:x}", std::process::id());
-    let hosts = servers::shared::cql().await;
-    let config = DriverConfig::new(hosts, keyspace);
-    let schema = SchemaConfig { replication: Replication::Simple(1), ..SchemaConfig::default() };
-    Box::pin(migrate(&config, &schema)).await.unwrap();
-    let driver = Box::pin(Driver::open(&config)).await.unwrap();
-    CqlStore::new(Arc::new(driver), CqlConfig::default())
+    let join = |user| Item::Join { user, with_history: user == 2 };
+    let founded = (0..4).map(|room| Act { room, user: 1, items: (0..5).map(join).collect() });
+    founded.chain((0..48).map(|n: u8| Act { room: n, user: n / 4, items: items(n / 4) })).collect()
 }
 
 fn embedded() -> (tempfile::TempDir, EmbeddedStore) {
@@ -56,7 +49,7 @@ async fn copied(source: &dyn Store, target: &dyn Store) -> Copied {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn a_tenant_goes_to_a_cluster_and_comes_back() {
-    let between = cluster().await;
+    let between = CqlStore::new(Arc::new(driver().await), CqlConfig::default());
     let ((_here, source), (_there, target)) = (embedded(), embedded());
     Sample::new(&source, TENANT).write(&acts()).await;
     let there = copied(&source, &between).await;

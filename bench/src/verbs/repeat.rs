@@ -6,14 +6,16 @@ use anyhow::ensure;
 use clap::Args;
 use protocol::v1::{Send, client_frame};
 
+use crate::access::Access;
 use crate::fleet;
 use crate::group::Group;
+use crate::load::plan::Transport;
+use crate::measure::process::processor_time;
 use crate::message;
 use crate::metrics::Metrics;
-use crate::process;
 use crate::server::{Server, ServerArgs};
 use crate::silence::{Heard, Silence};
-use crate::wire::{Device, Transport};
+use crate::wire::Device;
 
 /// When the gateway repeats what is not acknowledged for the first time, and for the second time after that: its
 /// default, which the configuration of a load test leaves as it is.
@@ -42,6 +44,9 @@ pub struct Repeat {
     group: bool,
     #[arg(long, value_enum, default_value = "tcp")]
     transport: Transport,
+    /// Processor that the gateway stays on
+    #[arg(long, value_name = "N")]
+    cpu: Option<usize>,
     #[command(flatten)]
     server: ServerArgs,
 }
@@ -59,20 +64,27 @@ struct Used {
 }
 
 impl Used {
-    async fn by(server: &Server) -> anyhow::Result<Used> {
-        Ok(Used { cpu: process::processor_time(server.pid())?, metrics: Metrics::of(server).await? })
+    fn by(server: &Server) -> anyhow::Result<Used> {
+        Ok(Used { cpu: processor_time(server.pid())?, metrics: Metrics::read(&server.get("/metrics")?)? })
     }
 }
 
 impl Repeat {
-    pub async fn run(self) -> anyhow::Result<()> {
-        let server = Server::start(&self.server).await?;
+    pub fn run(self) -> anyhow::Result<()> {
+        anyhow::ensure!(!self.transport.is_secure(), "repeat works over tcp and websocket only");
+        let server = Server::start(&self.server, false, self.cpu)?;
+        let runtime = tokio::runtime::Builder::new_multi_thread().enable_all().build()?;
+        runtime.block_on(self.measure(&server))
+    }
+
+    async fn measure(self, server: &Server) -> anyhow::Result<()> {
+        let access = &server.access;
         // Made before their members are there, who would be pushed that they have joined.
         let mut conversations = match self.group {
-            true => Conversations::One(Group::create(&server, self.devices).await?),
-            false => Conversations::Each(self.introduce(&server).await?),
+            true => Conversations::One(Group::create(access, self.devices).await?),
+            false => Conversations::Each(self.introduce(access).await?),
         };
-        let silence = Silence::of(fleet::open(&server, self.transport, 0..self.devices).await?);
+        let silence = Silence::of(fleet::open(access, self.transport, 0..self.devices).await?);
         let began = Instant::now();
         match &mut conversations {
             Conversations::One(group) => self.push_to_all(group).await?,
@@ -86,9 +98,9 @@ impl Repeat {
         );
         println!("pushed                within {:.2} s", began.elapsed().as_secs_f64());
         tokio::time::sleep_until(due.into()).await;
-        let before = Used::by(&server).await?;
+        let before = Used::by(server)?;
         let heard = silence.wait(due + REPEATED_AFTER, |heard| heard.repetitions >= pushes).await;
-        let after = Used::by(&server).await?;
+        let after = Used::by(server)?;
         self.print(began, &heard, &before, &after)
     }
 
@@ -97,9 +109,9 @@ impl Repeat {
     }
 
     /// Speakers who have told each user something.
-    async fn introduce(&self, server: &Server) -> anyhow::Result<Vec<Device>> {
+    async fn introduce(&self, access: &Access) -> anyhow::Result<Vec<Device>> {
         let names = (0..SPEAKERS).map(|n| format!("speaker{n}"));
-        let speakers = names.map(|user| async move { Device::log_in(server, Transport::Tcp, &user).await });
+        let speakers = names.map(|user| async move { Device::log_in(access, Transport::Tcp, &user).await });
         let mut speakers = futures::future::try_join_all(speakers).await?;
         self.push_to_each(&mut speakers, 1).await?;
         Ok(speakers)
