@@ -18,7 +18,7 @@ use storage::directory::{DeviceKey, Listed, Listing, Membership, UserInfo};
 use storage::embedded::EmbeddedStore;
 use storage::log::{Append, AppendOutcome, Opened, ReadRange, SenderSlot, StoredEntry};
 use storage::member::{Cursors, MemberRow};
-use storage::{ConversationKey, Directory, Inventory, Log, StoreError};
+use storage::{ConversationKey, Directory, Log, StoreError};
 use support::*;
 
 /// What goes wrong with the next append, or the next opening.
@@ -176,10 +176,6 @@ impl Directory for Faulty {
         to: Cursors,
     ) -> BoxFuture<'a, Result<Cursors, StoreError>> {
         self.inner.raise_cursors(key, user, to)
-    }
-
-    fn inventory(&self) -> &dyn Inventory {
-        &*self.inner
     }
 }
 

@@ -112,3 +112,56 @@ pub trait Inventory: Send + Sync + 'static {
     /// puts it: `listed` would not tell them of it.
     fn unlisted<'a>(&'a self, key: &'a ConversationKey, users: &'a [String]) -> Asked<'a, Vec<String>>;
 }
+
+/// Of a store that keeps none, such as one that only tests have: every question is an error.
+pub struct NoInventory;
+
+impl Inventory for NoInventory {
+    fn all_conversations<'a>(
+        &'a self,
+        _: Option<&'a str>,
+        _: Option<Marker>,
+        _: usize,
+    ) -> Asked<'a, Page<Held>> {
+        none()
+    }
+
+    fn all_users<'a>(
+        &'a self,
+        _: Option<&'a str>,
+        _: Option<Marker>,
+        _: usize,
+    ) -> Asked<'a, Page<(UserName, UserInfo)>> {
+        none()
+    }
+
+    fn all_devices<'a>(
+        &'a self,
+        _: Option<&'a str>,
+        _: Option<Marker>,
+        _: usize,
+    ) -> Asked<'a, Page<(DeviceKey, DeviceId)>> {
+        none()
+    }
+
+    fn seats<'a>(&'a self, _: &'a ConversationKey, _: Option<Marker>, _: usize) -> Asked<'a, Page<Seat>> {
+        none()
+    }
+
+    fn senders<'a>(
+        &'a self,
+        _: &'a ConversationKey,
+        _: Option<Marker>,
+        _: usize,
+    ) -> Asked<'a, Page<(u64, SenderSlot)>> {
+        none()
+    }
+
+    fn unlisted<'a>(&'a self, _: &'a ConversationKey, _: &'a [String]) -> Asked<'a, Vec<String>> {
+        none()
+    }
+}
+
+fn none<'a, T: Send + 'a>() -> Asked<'a, T> {
+    Box::pin(async { Err(StoreError::Unavailable("this store keeps no inventory".into())) })
+}
