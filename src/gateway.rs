@@ -20,7 +20,7 @@ use idgen::{Clock, NodeId, NodeType, SystemClock, WorkerNumber};
 
 use crate::admin::Admin;
 use crate::config::Config;
-use crate::config::setting::{Kick, Plaintext};
+use crate::config::setting::{Backend, Kick, Plaintext};
 use crate::descriptors;
 use crate::dev_data::Addresses;
 use crate::http::{self, Status};
@@ -77,7 +77,7 @@ impl Gateway {
         let clock: Arc<dyn Clock> = Arc::new(SystemClock);
         let config = &parts.config;
         let (connector_id, channel_id) = node_ids(config)?;
-        let store = OpenStore::open(config).await?;
+        let store = Box::pin(OpenStore::open_when_there(config)).await?;
         let number = WorkerNumber::new(config.node.number)?;
         let channel =
             ChannelNode::start(channel_config(config, channel_id, number), store.shared(), clock.clone())
@@ -211,6 +211,8 @@ fn channel_config(config: &Config, node: NodeId, number: WorkerNumber) -> Channe
             per_minute: config.limits.creations_per_minute,
             at_once: config.limits.creations_at_once,
         },
+        // Others may have a store in a cluster open too.
+        sole_owner: config.store.backend == Backend::Embedded,
         ..ChannelConfig::new(node, number)
     }
 }

@@ -3,7 +3,7 @@
 use std::io;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use storage::Store;
 use storage::cql::driver::{self, Credentials, Driver, DriverConfig, Report, SchemaConfig, Scope};
@@ -15,6 +15,9 @@ use crate::config::{Config, keys, replicas};
 
 /// The embedded store's directory in the data directory.
 const STORE_DIR: &str = "store";
+
+/// Between two attempts to reach a cluster.
+const WAIT: Duration = Duration::from_secs(1);
 
 /// An open store. Clones share it.
 #[derive(Clone)]
@@ -44,6 +47,22 @@ impl OpenStore {
             Backend::Cql => {
                 let driver = Box::pin(Driver::open(&driver_config(config)?)).await?;
                 Ok(OpenStore::Cql(Arc::new(CqlStore::new(Arc::new(driver), cql_config(config)))))
+            }
+        }
+    }
+
+    /// The same, and waits for a cluster of which no node answers, as long as the configuration says.
+    pub async fn open_when_there(config: &Config) -> Result<OpenStore, StoreOpenError> {
+        let until = Instant::now() + Duration::from_millis(config.cql.wait_ms);
+        loop {
+            match Self::open(config).await {
+                Err(StoreOpenError::Cql(error @ driver::OpenError::Unreachable { .. }))
+                    if Instant::now() + WAIT < until =>
+                {
+                    tracing::warn!("waiting for the store: {error}");
+                    tokio::time::sleep(WAIT).await;
+                }
+                other => return other,
             }
         }
     }
@@ -97,7 +116,18 @@ impl OpenStore {
                     ("range_reads", "Ranges of rows read, however many rows each had.", stats.range_reads),
                 ]
             }
-            OpenStore::Cql(_) => Vec::new(),
+            OpenStore::Cql(store) => {
+                let stats = store.stats();
+                vec![
+                    ("appends", "Appends applied.", stats.appends),
+                    ("entries", "Entries stored.", stats.entries),
+                    ("conflicts", "Appends refused: the log was appended to or taken over.", stats.conflicts),
+                    ("stale", "Conflicts that only the cluster saw.", stats.stale),
+                    ("refused", "Appends not made: the cluster was out of reach.", stats.refused),
+                    ("unknown", "Appends whose outcome was found out by opening the log.", stats.unknown),
+                    ("opens", "Logs taken over.", stats.opens),
+                ]
+            }
         }
     }
 }

@@ -251,6 +251,8 @@ section! {
         /// Days after which an entry is forgotten, and served without content; 0 keeps entries for good. Holds for entries
         /// that are appended from now on.
         retention_days: u32 = 0, in 0..=7_300;
+        /// How long a gateway that starts waits for a cluster of which no node answers, in milliseconds. Then it ends.
+        wait_ms: u64 = 60_000, in 0..=3_600_000;
         /// How long a connection may take to be made, in milliseconds.
         connect_timeout_ms: u64 = 5_000, in 100..=60_000;
         /// How long a read or a plain write may take, in milliseconds, with its retries.

@@ -2,6 +2,7 @@
 //!
 //! | file | topic |
 //! |---|---|
+//! | `cluster` | a store in a cluster that comes late, goes away, comes back |
 //! | `admin` | the operator's listener: timelines, and the presence stream over a `kill -9` |
 //! | `rooms` | devices on three transports in one conversation; away and back; two devices of one user |
 //! | `relations` | replies, edits, recalls; what a device that was away asks for |
@@ -22,6 +23,7 @@
 mod support;
 
 mod admin;
+mod cluster;
 mod crash;
 mod hostile;
 mod page;

@@ -17,11 +17,22 @@ const TELLINGS: usize = 3;
 
 impl<T: Tables> Log for CqlStore<T> {
     fn open<'a>(&'a self, key: &'a ConversationKey) -> BoxFuture<'a, Found<Opened>> {
-        self.open_log(key).boxed()
+        async move {
+            let opened = self.open_log(key).await?;
+            self.counters.opened();
+            Ok(opened)
+        }
+        .boxed()
     }
 
     fn append(&self, append: Append) -> BoxFuture<'_, AppendOutcome> {
-        async move { self.try_append(append).await.unwrap_or_else(AppendOutcome::Refused) }.boxed()
+        async move {
+            let entries = append.entries.len();
+            let outcome = self.try_append(append).await.unwrap_or_else(AppendOutcome::Refused);
+            self.counters.appended(&outcome, entries);
+            outcome
+        }
+        .boxed()
     }
 
     fn sender<'a>(&'a self, key: &'a ConversationKey, device: u64) -> BoxFuture<'a, Found<Vec<SenderSlot>>> {
@@ -82,7 +93,10 @@ impl<T: Tables> CqlStore<T> {
         };
         match self.commit(commit).await? {
             Settled::Applied => {}
-            Settled::Lost { tip, epoch } => return Ok(AppendOutcome::Conflict { tip, epoch }),
+            Settled::Lost { tip, epoch } => {
+                self.counters.stale();
+                return Ok(AppendOutcome::Conflict { tip, epoch });
+            }
             Settled::Unknown(error) => return Ok(AppendOutcome::Unknown(error)),
         }
         match self.follow(batch, tail, &append.active).await {

@@ -14,6 +14,7 @@
 //! | `directory`, `membership`, `devices` | members, users and cursors; one of them as a whole; devices |
 //! | `presence` | the presence stream, a log like any other |
 //! | `inventory` | all there is, in pages |
+//! | `stats` | what the store has done |
 //! | [`check`] | whether what is stored of a conversation agrees with itself |
 //!
 //! # What is promised, and by what
@@ -52,6 +53,7 @@ mod membership;
 mod presence;
 mod read;
 mod rows;
+mod stats;
 pub mod tables;
 mod tail;
 mod takeover;
@@ -63,9 +65,11 @@ use std::sync::{Arc, OnceLock};
 use parking_lot::Mutex;
 
 pub use config::{CqlConfig, Format};
+pub use stats::Stats;
 
 use crate::error::StoreError;
 use crate::recent::Recent;
+use stats::Counters;
 use tables::{LogName, Tables};
 use tail::Tail;
 
@@ -82,17 +86,23 @@ pub struct CqlStore<T> {
     config: CqlConfig,
     tails: Mutex<Recent<LogName, Tail>>,
     id: OnceLock<u64>,
+    counters: Counters,
 }
 
 impl<T: Tables> CqlStore<T> {
     pub fn new(tables: Arc<T>, config: CqlConfig) -> Self {
         let tails = Mutex::new(Recent::new(config.remembered_logs));
-        Self { tables, config, tails, id: OnceLock::new() }
+        Self { tables, config, tails, id: OnceLock::new(), counters: Counters::default() }
     }
 
     /// The operations that it stands on.
     pub fn tables(&self) -> &T {
         &self.tables
+    }
+
+    /// What it has done since it was opened.
+    pub fn stats(&self) -> Stats {
+        self.counters.read()
     }
 
     async fn store_id(&self) -> Found<u64> {
