@@ -3,6 +3,8 @@
 //! | file | noun |
 //! |---|---|
 //! | [`slot`] | a hash bucket of users and conversations |
+//! | [`slots`] | pure: who owns which |
+//! | [`record`] | what a node publishes of itself |
 //! | [`membership`] | the nodes that are alive and what they own: snapshot and watch |
 //! | [`fixed`] | the membership of a single process |
 //! | [`link`] | what connector and channel nodes call to reach each other |
@@ -10,9 +12,12 @@
 pub mod fixed;
 pub mod link;
 pub mod membership;
+pub mod record;
 pub mod slot;
+pub mod slots;
 
 pub use fixed::FixedMembership;
 pub use link::{ChannelLink, ConnectorLink, LinkError};
 pub use membership::{Membership, View};
+pub use record::NodeRecord;
 pub use slot::{SLOTS, Slot};
