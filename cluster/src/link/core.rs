@@ -23,6 +23,8 @@ use super::wire::{Batch, encode};
 pub const WINDOW_BYTES: usize = 4 * 1024 * 1024;
 /// Bytes of messages that wait for a link, beside those under way.
 pub const MAX_WAITING_BYTES: usize = 16 * 1024 * 1024;
+/// Bytes beyond that for what must not be refused.
+pub const SURE_BYTES: usize = 8 * 1024 * 1024;
 /// Past it, pushes become hints, so that answers still find room.
 pub const MAX_PUSH_BYTES: usize = 12 * 1024 * 1024;
 /// Below it, hints are told.
@@ -101,6 +103,18 @@ impl LinkCore {
         Ok(())
     }
 
+    /// Queues a message that must not be refused while anything works, such as the end of a route.
+    ///
+    /// # Errors
+    /// [`Overrun`] if there is no room even so: the session has to end.
+    pub fn offer_surely(&mut self, body: Body) -> Result<(), Overrun> {
+        if self.waiting_bytes >= MAX_WAITING_BYTES + SURE_BYTES {
+            return Err(Overrun);
+        }
+        self.enqueue(encode(body).ok_or(Overrun)?);
+        Ok(())
+    }
+
     /// Queues what a channel node says. Pushes give way to everything else.
     ///
     /// # Errors
@@ -108,7 +122,7 @@ impl LinkCore {
     pub fn offer_to_connector(&mut self, message: ToConnector) -> Result<(), Overrun> {
         match message.body {
             Some(to_connector::Body::Push(push)) => self.offer_push(push),
-            _ => self.offer(Body::ToConnector(message)),
+            _ => self.offer_surely(Body::ToConnector(message)),
         }
     }
 
@@ -149,6 +163,11 @@ impl LinkCore {
             self.sent_bytes += message.len();
             self.sent.push_back(message);
         }
+    }
+
+    /// Whether a message waits, for this side or for the peer's window.
+    pub fn has_waiting(&self) -> bool {
+        !self.waiting.is_empty()
     }
 
     /// A numbered message has come.

@@ -119,10 +119,16 @@ impl Me {
             return Err(Refusal::new(Reason::NotMe, format!("{:016x} answers, not {to}", welcome.node)));
         }
         if !NODE_VERSIONS.contains(&welcome.version) {
-            return Err(Refusal::new(Reason::Version, format!("version {} was not offered", welcome.version)));
+            return Err(Refusal::new(
+                Reason::Version,
+                format!("version {} was not offered", welcome.version),
+            ));
         }
         if role.is_some_and(|role| role != to.node_type()) {
-            return Err(Refusal::new(Reason::Role, format!("its certificate is not one of a {}", to.node_type())));
+            return Err(Refusal::new(
+                Reason::Role,
+                format!("its certificate is not one of a {}", to.node_type()),
+            ));
         }
         Ok(())
     }

@@ -82,12 +82,11 @@ impl Inlet {
 /// A message as it stands in a batch, its length in front; `None` if it is larger than a message may be.
 pub fn encode(body: Body) -> Option<Bytes> {
     let message = LinkMessage { body: Some(body) };
-    (message.encoded_len() <= MAX_LINK_MESSAGE_BYTES)
-        .then(|| message.encode_length_delimited_to_vec().into())
+    (message.encoded_len() <= MAX_LINK_MESSAGE_BYTES).then(|| message.encode_length_delimited_to_vec().into())
 }
 
-/// Frames that are being put together, in one buffer.
-#[derive(Debug, Default)]
+/// A frame that is being put together.
+#[derive(Debug)]
 pub struct Batch {
     out: BytesMut,
 }
@@ -96,11 +95,6 @@ impl Batch {
     /// Room for the frame's header, which is written last.
     pub fn new() -> Batch {
         Batch { out: BytesMut::from(&[0; FRAME_HEADER_BYTES][..]) }
-    }
-
-    /// The same behind a preface.
-    pub fn opening() -> Bytes {
-        Bytes::from_static(&LINK_PREFACE)
     }
 
     /// Whether a message of so many bytes still fits.
@@ -113,11 +107,22 @@ impl Batch {
         self.out.extend_from_slice(message);
     }
 
+    /// Whether no message is in it.
+    pub fn is_empty(&self) -> bool {
+        self.out.len() <= FRAME_HEADER_BYTES
+    }
+
     /// The frame; `None` if nothing is in it.
     pub fn finish(mut self) -> Option<Bytes> {
         let body = self.out.len().checked_sub(FRAME_HEADER_BYTES).filter(|&body| body > 0)?;
         self.out[..FRAME_HEADER_BYTES].copy_from_slice(&frame::header(FLAG_BATCH, body));
         Some(self.out.freeze())
+    }
+}
+
+impl Default for Batch {
+    fn default() -> Self {
+        Self::new()
     }
 }
 
