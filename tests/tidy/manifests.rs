@@ -7,7 +7,7 @@ use toml::Table;
 use crate::tree::{assert_none, root};
 
 /// Which of our crates a crate may use.
-const MAY_USE: [(&str, &[&str]); 9] = [
+const MAY_USE: [(&str, &[&str]); 10] = [
     ("protocol", &[]),
     ("idgen", &[]),
     ("cluster", &["protocol", "idgen"]),
@@ -17,10 +17,11 @@ const MAY_USE: [(&str, &[&str]); 9] = [
     ("client", &["protocol"]),
     ("bench", &["client", "protocol"]),
     ("web", &[]),
+    ("tests/servers", &[]),
 ];
 
 /// What a crate's own tests may use beside that. Connector and channel never meet but in the root package.
-const TESTS_MAY_USE: [(&str, &[&str]); 0] = [];
+const TESTS_MAY_USE: [(&str, &[&str]); 2] = [("cluster", &["servers"]), ("storage", &["servers"])];
 
 fn manifest(directory: &str) -> Table {
     let path = root().join(directory).join("Cargo.toml");
@@ -38,7 +39,8 @@ fn ours(manifest: &Table, kind: &str) -> Vec<String> {
     let targets = manifest.get("target").and_then(toml::Value::as_table).into_iter().flat_map(Table::values);
     let tables = targets.filter_map(toml::Value::as_table).chain([manifest]);
     let names = tables.filter_map(|table| table.get(kind)?.as_table()).flat_map(Table::keys);
-    let members = members();
+    let members: Vec<String> =
+        members().iter().filter_map(|path| Some(path.rsplit('/').next()?.to_owned())).collect();
     names
         .map(|name| name.trim_start_matches("whimbrel-").to_owned())
         .filter(|n| members.contains(n))
