@@ -22,6 +22,7 @@ use crate::conversation::event::{self, ReplyTo};
 use crate::creations::Creations;
 use crate::dispatch::{self, Job, Read};
 use crate::fanout::Fanout;
+use crate::heads::Heads;
 use crate::links::Links;
 use crate::login::{self, Login};
 use crate::metrics::{Metrics, Snapshot};
@@ -38,7 +39,11 @@ use crate::tickets::Tickets;
 use crate::timeline::Timelines;
 use crate::watch::Watches;
 
+mod announce;
+mod host;
 mod sessions;
+
+pub use host::Host;
 
 /// Why a node does not start.
 #[derive(Debug, thiserror::Error)]
@@ -65,6 +70,7 @@ pub struct ChannelNode {
     resender: Arc<Resender>,
     presence: Arc<PresenceLog>,
     timelines: Arc<Timelines>,
+    heads: Arc<Heads>,
     replies: Replies,
     tickets: Arc<Tickets>,
     /// `None` once the node drains: dropping it ends the slot tasks.
@@ -100,7 +106,8 @@ impl ChannelNode {
             metrics.clone(),
             generator,
         )
-        .limited(config.device_limit);
+        .limited(config.device_limit)
+        .leased(config.lease.clone());
         let readers = Readers::new(
             store.clone(),
             routes.clone(),
@@ -114,13 +121,14 @@ impl ChannelNode {
         let node = Arc::new(ChannelNode {
             node: config.node,
             routes,
-            links,
+            links: links.clone(),
             watches: watches.clone(),
             login: Arc::new(login),
             readers: Arc::new(readers),
             resender: Arc::new(resender),
             presence: Arc::new(presence),
             timelines,
+            heads: Arc::new(Heads::new(store.clone(), links)),
             replies,
             tickets,
             owners: RwLock::new(Some(owners)),
@@ -145,8 +153,14 @@ impl ChannelNode {
         if !self.links.unregister(connector) {
             return;
         }
+        self.forget_routes(connector.node());
+        self.watches.forget_connector(connector.node());
+    }
+
+    /// Forgets every route through a connector; who was online only there is looked at.
+    fn forget_routes(&self, connector: NodeId) {
         let mut offline = Vec::new();
-        self.routes.remove_connector(connector.node(), |tenant, user| {
+        self.routes.remove_connector(connector, |tenant, user| {
             offline.push((tenant.to_owned(), user.to_owned()));
         });
         for (tenant, user) in offline {
@@ -279,6 +293,7 @@ impl ChannelNode {
             Some(to_channel::Body::Detach(detach)) => self.detach(&detach),
             Some(to_channel::Body::Suspend(suspend)) => self.suspend(&suspend),
             Some(to_channel::Body::Revive(revive)) => self.revive(connector, revive),
+            Some(to_channel::Body::Announce(announce)) => self.announce(connector, announce),
             Some(to_channel::Body::Resend(resend)) => return self.resend(connector, resend),
             // A newer node's message; there is nobody to tell.
             None => {}

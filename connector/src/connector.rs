@@ -4,12 +4,15 @@ use std::sync::Arc;
 use std::sync::atomic::AtomicUsize;
 use std::time::Duration;
 
+use bytes::Bytes;
 use cluster::{ChannelLink, ConnectorLink, Membership};
 use idgen::{Clock, NodeId};
+use protocol::Proto as _;
 use protocol::code::Code;
 use protocol::node;
 use protocol::node::v1::to_connector::Body;
 use protocol::node::v1::{Push, ToConnector};
+use protocol::v1::{Head, ServerFrame, server_frame};
 use tokio::time::MissedTickBehavior;
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
@@ -39,6 +42,9 @@ pub struct Connector {
     pub(crate) sockets: Arc<AtomicUsize>,
     /// Those that have none.
     pub(crate) datagrams: Arc<AtomicUsize>,
+    /// Links to channel nodes in other processes.
+    pub(crate) link_tasks: TaskTracker,
+    pub(crate) link_stop: CancellationToken,
 }
 
 impl Connector {
@@ -56,6 +62,8 @@ impl Connector {
             stop: CancellationToken::new(),
             sockets: Arc::default(),
             datagrams: Arc::default(),
+            link_tasks: TaskTracker::new(),
+            link_stop: CancellationToken::new(),
         });
         connector.tasks.spawn(tick(connector.core.clone(), connector.stop.clone()));
         connector
@@ -105,10 +113,15 @@ impl Connector {
             self.tasks.close();
             self.tasks.wait().await;
         };
-        match tokio::time::timeout(deadline, drained).await {
+        let left = match tokio::time::timeout(deadline, drained).await {
             Ok(()) => 0,
             Err(_) => self.tasks.len(),
-        }
+        };
+        // What devices said last, and that they are gone, is still told.
+        self.link_stop.cancel();
+        self.link_tasks.close();
+        self.link_tasks.wait().await;
+        left
     }
 }
 
@@ -133,43 +146,48 @@ impl ConnectorLink for InProcess {
     }
 
     fn deliver(&self, message: ToConnector) {
-        let core = &self.0;
-        match message.body {
-            Some(Body::Push(push)) => push_to_all(core, &push),
-            Some(Body::Reply(reply)) => {
-                let target = reply.target.unwrap_or_default();
-                core.sessions
-                    .with(target.device_id, target.epoch, |handle| handle.answer(reply.frame.clone()));
-            }
-            Some(Body::Attached(attached)) => attach::attached(core, attached),
-            Some(Body::Kick(kick)) => {
-                let target = kick.target.unwrap_or_default();
-                let code = Code::from_number(kick.code).unwrap_or(Code::INTERNAL);
-                let kicked = core.sessions.with(target.device_id, target.epoch, Arc::clone);
-                if let Some(handle) = kicked {
-                    handle.close(code);
-                    // Without a connection there is nobody to tell, and nobody to end the session.
-                    if handle.away_since().is_some() {
-                        attachment::end(core, &handle);
-                    }
+        deliver(&self.0, message);
+    }
+}
+
+/// Handles what a channel node says.
+pub(crate) fn deliver(core: &Arc<Core>, message: ToConnector) {
+    match message.body {
+        Some(Body::Push(push)) => push_to_all(core, &push),
+        Some(Body::Reply(reply)) => {
+            let target = reply.target.unwrap_or_default();
+            core.sessions.with(target.device_id, target.epoch, |handle| handle.answer(reply.frame.clone()));
+        }
+        Some(Body::Attached(attached)) => attach::attached(core, attached),
+        Some(Body::Kick(kick)) => {
+            let target = kick.target.unwrap_or_default();
+            let code = Code::from_number(kick.code).unwrap_or(Code::INTERNAL);
+            let kicked = core.sessions.with(target.device_id, target.epoch, Arc::clone);
+            if let Some(handle) = kicked {
+                handle.close(code);
+                // Without a connection there is nobody to tell, and nobody to end the session.
+                if handle.away_since().is_some() {
+                    attachment::end(core, &handle);
                 }
             }
-            Some(Body::Resent(resent)) => {
-                let target = resent.target.unwrap_or_default();
-                let copies = resent.copies.into_iter().filter_map(copy_of).collect();
-                core.sessions.with(target.device_id, target.epoch, |handle| handle.resent(copies));
-            }
-            None => {}
         }
+        Some(Body::Resent(resent)) => {
+            let target = resent.target.unwrap_or_default();
+            let copies = resent.copies.into_iter().filter_map(copy_of).collect();
+            core.sessions.with(target.device_id, target.epoch, |handle| handle.resent(copies));
+        }
+        None => {}
     }
 }
 
 fn push_to_all(core: &Core, push: &Push) {
     core.metrics.pushes.add(push.targets.len() as u64);
     let now = core.seconds();
+    let hint = push.frame.is_empty().then(|| head(push));
+    let frame = hint.as_ref().unwrap_or(&push.frame);
     for target in &push.targets {
         let pushed = core.sessions.with(target.device_id, target.epoch, |handle| {
-            if handle.push(&push.frame, &push.conversation, push.seq, now) {
+            if handle.push(frame, &push.conversation, push.seq, now) {
                 core.watch_unacknowledged(handle);
             }
         });
@@ -177,6 +195,13 @@ fn push_to_all(core: &Core, push: &Push) {
             core.metrics.pushes_missed.add(1);
         }
     }
+}
+
+/// A push whose content found its link full: the device fetches it.
+fn head(push: &Push) -> Bytes {
+    let conversation = String::from_utf8_lossy(&push.conversation).into_owned();
+    let body = Some(server_frame::Body::Head(Head { conversation, tip: push.seq }));
+    ServerFrame { session_seq: 0, re: 0, body }.encode_to_vec().into()
 }
 
 fn copy_of(copy: node::v1::Copy) -> Option<Copy> {

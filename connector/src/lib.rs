@@ -21,6 +21,7 @@
 //! | [`wheel`], [`bucket`] | deadlines without timers; so many per second |
 //! | `core` | what every connection shares |
 //! | `uplink` | the way to the owner of a slot |
+//! | `follow`, `remote` | links to channel nodes in other processes: as they come and go; one of them |
 //! | [`metrics`] | counters |
 
 mod accept;
@@ -29,7 +30,9 @@ mod attachment;
 mod closing;
 mod connection;
 mod core;
+mod follow;
 mod handshake;
+mod remote;
 mod resume;
 mod uplink;
 

@@ -225,6 +225,19 @@ impl LinkCore {
         Ok(())
     }
 
+    /// The session begins at both ends, with this message before all others. What was said and not sent yet is said in
+    /// it too, unless an earlier session had begun: then it is forgotten with that one.
+    pub fn begin(&mut self, window: usize, first: Option<Body>) {
+        if !self.is_fresh() {
+            *self = LinkCore::default();
+        }
+        self.set_window(window);
+        if let Some(first) = first.and_then(encode) {
+            self.waiting_bytes += first.len();
+            self.waiting.push_front(first);
+        }
+    }
+
     /// What the peer allows; never less than one message needs.
     pub fn set_window(&mut self, window: usize) {
         self.window = window.max(MAX_LINK_MESSAGE_BYTES);

@@ -29,7 +29,10 @@ pub trait LinkEvents: Send + Sync + 'static {
     /// The channel node says something. Must not block.
     fn deliver(&self, message: ToConnector);
 
-    /// A session of the link begins: the channel node knows nothing of this one.
+    /// What a session of the link begins with. Must not use the link.
+    fn opening(&self) -> Option<ToChannel>;
+
+    /// A session of the link has begun: the channel node knows nothing of this one.
     fn began(&self);
 
     /// What was sent and not answered may or may not have been handled, and no answer will come.
@@ -188,13 +191,19 @@ impl DialledLink {
 
     /// Nothing is known at the other end.
     fn begin(&self, window: usize, events: &Arc<dyn LinkEvents>) {
-        let fresh = self.shared.core.lock().is_fresh();
+        let mut core = self.shared.core.lock();
+        let fresh = core.is_fresh();
+        core.begin(window, events.opening().map(Body::ToChannel));
+        drop(core);
         if !fresh {
-            *self.shared.core.lock() = LinkCore::default();
             events.ended();
         }
-        self.shared.core.lock().set_window(window);
         events.began();
+    }
+
+    /// Whether something was said that is not sent yet.
+    pub fn has_waiting(&self) -> bool {
+        self.shared.core.lock().has_waiting()
     }
 
     fn after(&self, end: LinkEnd, session: &mut Session, events: &Arc<dyn LinkEvents>) {

@@ -147,6 +147,18 @@ fn no_more_than_a_window_is_under_way() {
 }
 
 #[test]
+fn a_session_begins_with_its_opening_and_keeps_only_what_was_never_sent() {
+    let (opening, request) = (|| Body::ToChannel(numbered(100)), |number| Body::ToChannel(numbered(number)));
+    let mut core = LinkCore::default();
+    core.offer(request(1)).unwrap();
+    core.begin(WINDOW_BYTES, Some(opening()));
+    assert_eq!(written(&mut core), [opening(), request(1)]);
+    core.offer(request(2)).unwrap();
+    core.begin(WINDOW_BYTES, Some(opening()));
+    assert_eq!(written(&mut core), [opening()], "the first session is over, and all that was said in it");
+}
+
+#[test]
 fn a_wrong_count_is_an_error_and_changes_nothing() {
     let mut core = LinkCore::default();
     for number in 1..=3 {

@@ -115,6 +115,10 @@ impl LinkEvents for Events {
         self.heard.lock().push(message);
     }
 
+    fn opening(&self) -> Option<ToChannel> {
+        None
+    }
+
     fn began(&self) {
         *self.began.lock() += 1;
     }

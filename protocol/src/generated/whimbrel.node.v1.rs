@@ -223,17 +223,14 @@ pub struct Kick {
     #[prost(uint32, tag = "2")]
     pub code: u32,
 }
-/// Sessions that a connector holds, told to the owner of their users' slots: to one that has just become it, or that has
-/// started anew. In pages; what begins or ends meanwhile follows as Detach, Suspend and the like.
+/// Sessions that a connector holds, told to the owner of their users' slots: to one that has just become it, or that knows
+/// nothing of this connector. In pages; what begins or ends meanwhile follows as Detach, Suspend and the like.
 #[derive(Clone, PartialEq, ::prost::Message)]
 pub struct Announce {
-    /// The first page: routes through this connector of the slots named are forgotten before it.
+    /// A link's session begins: every route through this connector is forgotten first.
     #[prost(bool, tag = "1")]
-    pub first: bool,
-    /// On the first page, 512 bytes: slot n is bit n % 8 of byte n / 8.
-    #[prost(bytes = "bytes", tag = "2")]
-    pub slots: ::prost::bytes::Bytes,
-    #[prost(message, repeated, tag = "3")]
+    pub anew: bool,
+    #[prost(message, repeated, tag = "2")]
     pub sessions: ::prost::alloc::vec::Vec<AnnouncedSession>,
 }
 #[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]

@@ -76,7 +76,7 @@ fn to_channels() -> Vec<(&'static str, Vec<LinkMessage>)> {
         target: Some(target()),
         suspended: true,
     };
-    let announce = Announce { first: true, slots: vec![0xFF; 512].into(), sessions: vec![session] };
+    let announce = Announce { anew: true, sessions: vec![session] };
     let bodies = [
         ("request", To::Request(request)),
         ("attach", To::Attach(attach)),
