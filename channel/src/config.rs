@@ -29,6 +29,9 @@ pub struct ChannelConfig {
     pub device_limit: DeviceLimit,
     /// Conversations that one user may create.
     pub creation_limit: CreationLimit,
+    /// No other node appends to this store while this one does, so nobody else can leave anything untold. True where a
+    /// lock sees to that.
+    pub sole_owner: bool,
 }
 
 impl ChannelConfig {
@@ -42,6 +45,7 @@ impl ChannelConfig {
             presence_grace: PRESENCE_GRACE,
             device_limit: DeviceLimit::default(),
             creation_limit: CreationLimit::default(),
+            sole_owner: true,
         }
     }
 }

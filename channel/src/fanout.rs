@@ -7,7 +7,7 @@ use idgen::NodeId;
 use protocol::node::v1::{Push as ConnectorPush, Target, ToConnector, to_connector};
 use storage::ConversationKey;
 
-use crate::conversation::action::{Except, Push};
+use crate::conversation::action::{Except, Push, Telling};
 use crate::links::Links;
 use crate::routes::{Route, Routes};
 use crate::samples::{PushSample, Samples};
@@ -30,11 +30,16 @@ impl Fanout {
         Fanout { routes, links, groups: Vec::new(), samples }
     }
 
+    /// The samples of this task.
+    pub fn samples(&self) -> &Samples {
+        &self.samples
+    }
+
     /// Sends a push to every route of its users. Per receiver it costs a look-up and a target; the frame is shared.
     /// `now_ms` is for the samples.
     pub fn push(&mut self, key: &ConversationKey, push: Push, now_ms: i64) {
-        // A head, which tells again what was committed before, goes to everybody; a new entry spares its sender.
-        let committed = if matches!(push.except, Except::Session { .. }) { push.seq } else { 0 };
+        let entry = push.telling == Telling::First && matches!(push.except, Except::Session { .. });
+        let committed = if entry { push.seq } else { 0 };
         let mut sample = PushSample::new(key, committed, now_ms);
         let (session, user) = match &push.except {
             Except::Nobody => ((0, 0), ""),
@@ -52,7 +57,8 @@ impl Fanout {
         }
         for Group { connector, targets } in groups.drain(..) {
             let conversation = Bytes::copy_from_slice(key.conversation.as_bytes());
-            let push = ConnectorPush { targets, frame: push.frame.clone(), conversation, seq: push.seq };
+            let (frame, seq, telling) = (push.frame.clone(), push.seq, push.telling.into());
+            let push = ConnectorPush { targets, frame, conversation, seq, telling };
             self.links.deliver(connector, ToConnector { body: Some(to_connector::Body::Push(push)) });
         }
         self.samples.pushed(sample);

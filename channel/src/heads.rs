@@ -5,6 +5,7 @@ use std::time::Duration;
 
 use idgen::NodeId;
 use prost::Message as _;
+use protocol::node::v1::push::Telling;
 use protocol::node::v1::{AnnouncedSession, Push, ToConnector, to_connector};
 use protocol::v1::server_frame::Body;
 use protocol::v1::{Head, ServerFrame};
@@ -68,5 +69,11 @@ fn head(session: &AnnouncedSession, of: &Membership) -> Option<Push> {
     let head = Head { conversation: of.conversation.clone(), tip };
     let frame = ServerFrame { session_seq: 0, re: 0, body: Some(Body::Head(head)) };
     let (frame, conversation) = (frame.encode_to_vec().into(), of.conversation.clone().into());
-    Some(Push { targets: session.target.into_iter().collect(), frame, conversation, seq: tip })
+    Some(Push {
+        targets: session.target.into_iter().collect(),
+        frame,
+        conversation,
+        seq: tip,
+        telling: Telling::Anyway.into(),
+    })
 }

@@ -12,6 +12,8 @@
 //! | `creations` | how many conversations a user may create |
 //! | `slot`, `slot_cache` | the task that performs what conversations want done; the conversations it holds |
 //! | `settle` | conversations that were given up: their tips are told when it is known |
+//! | `recent` | what was pushed a moment ago, told again for who has missed it (pure) |
+//! | `rounds` | what another owner has committed and not told, found after a change of owners |
 //! | [`conversation`] | a conversation's owner: numbers, members, retries (pure) |
 //! | `fanout` | one frame for many users, one push per connector |
 //! | `tickets` | requests of the node itself, and who waits for their answers |
@@ -52,9 +54,11 @@ mod presence;
 mod presence_log;
 mod presence_tasks;
 mod readers;
+mod recent;
 mod render;
 mod reply;
 mod resend;
+mod rounds;
 mod route_list;
 pub mod routes;
 mod samples;

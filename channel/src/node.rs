@@ -15,6 +15,7 @@ use protocol::v1::server_frame::Body;
 use protocol::v1::{CreateConversation, NewMember, Timeline};
 use storage::presence::EventPage;
 use storage::{ConversationKey, Store, StoreError};
+use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 
 use crate::config::ChannelConfig;
@@ -32,7 +33,9 @@ use crate::presence_tasks::PresenceTasks;
 use crate::readers::Readers;
 use crate::reply::{Asker, Replies};
 use crate::resend::Resender;
+use crate::rounds::Rounds;
 use crate::routes::Routes;
+use crate::samples::Samples;
 use crate::slot::SlotTask;
 use crate::teller::Teller;
 use crate::tickets::Tickets;
@@ -71,6 +74,7 @@ pub struct ChannelNode {
     presence: Arc<PresenceLog>,
     timelines: Arc<Timelines>,
     heads: Arc<Heads>,
+    rounds: Arc<Rounds>,
     replies: Replies,
     tickets: Arc<Tickets>,
     /// `None` once the node drains: dropping it ends the slot tasks.
@@ -81,6 +85,8 @@ pub struct ChannelNode {
     work: TaskTracker,
     /// They stop after the work.
     presence_tasks: PresenceTasks,
+    /// Ends the rounds.
+    stop: CancellationToken,
 }
 
 impl ChannelNode {
@@ -118,6 +124,16 @@ impl ChannelNode {
         );
         let resender = Resender::new(store.clone(), links.clone());
         let (owners, inboxes) = Owners::new(config.slot_tasks);
+        let presence = Arc::new(presence);
+        let fanout = Fanout::new(routes.clone(), links.clone(), Arc::new(Samples::new(0)));
+        let rounds = Rounds::new(
+            store.clone(),
+            routes.clone(),
+            watches.clone(),
+            presence.clone(),
+            fanout,
+            config.sole_owner,
+        );
         let node = Arc::new(ChannelNode {
             node: config.node,
             routes,
@@ -126,9 +142,10 @@ impl ChannelNode {
             login: Arc::new(login),
             readers: Arc::new(readers),
             resender: Arc::new(resender),
-            presence: Arc::new(presence),
+            presence,
             timelines,
             heads: Arc::new(Heads::new(store.clone(), links)),
+            rounds: Arc::new(rounds),
             replies,
             tickets,
             owners: RwLock::new(Some(owners)),
@@ -136,7 +153,9 @@ impl ChannelNode {
             draining: AtomicBool::new(false),
             work: TaskTracker::new(),
             presence_tasks: PresenceTasks::default(),
+            stop: CancellationToken::new(),
         });
+        node.start_rounds(&config).await?;
         node.start_tasks(inboxes, &store, &clock, &config);
         Ok(node)
     }
@@ -209,12 +228,19 @@ impl ChannelNode {
     /// devices were not told that anything is stored.
     pub async fn drain(&self, within: Duration) -> Result<(), DrainTimeout> {
         self.draining.store(true, Ordering::Release);
+        self.stop.cancel();
         // The inboxes end; each slot task handles what is in its own and then goes.
         drop(self.owners.write().take());
         self.work.close();
         let finished = tokio::time::timeout(within, self.work.wait()).await;
         self.presence_tasks.stop(within).await;
         finished.map_err(|_| DrainTimeout)
+    }
+
+    /// Slots have changed hands, here or elsewhere: what an owner before has not told is looked for. Nothing happens on
+    /// a node that was told that it owns all of the store.
+    pub fn owners_changed(&self) {
+        self.rounds.begin();
     }
 
     /// This node's id.
@@ -258,6 +284,16 @@ impl ChannelNode {
         &self.routes
     }
 
+    /// A start is a change of owners too. What was committed before it everybody sees who logs in.
+    async fn start_rounds(&self, config: &ChannelConfig) -> Result<(), StoreError> {
+        if !config.sole_owner {
+            let version = self.rounds.version().await?;
+            self.rounds.begin();
+            self.work.spawn(self.rounds.clone().run(version, self.stop.clone()));
+        }
+        Ok(())
+    }
+
     fn start_tasks(
         &self,
         inboxes: Vec<Inbox>,
@@ -281,7 +317,7 @@ impl ChannelNode {
             let (store, clock) = (store.clone(), clock.clone());
             let (replies, tickets) = (self.replies.clone(), self.tickets.clone());
             let creations = creations.clone();
-            let slot = SlotTask::new(store, clock, fanout, replies, tickets, samples.clone(), creations);
+            let slot = SlotTask::new(store, clock, fanout, replies, tickets, creations, self.rounds.clone());
             self.work.spawn(slot.run(inbox));
         }
     }

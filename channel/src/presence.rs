@@ -37,6 +37,8 @@ pub struct Noted {
     pub again: bool,
     /// The stream says that the user is there, from a time before this node started; last seen then.
     pub ghost: Option<i64>,
+    /// The stream does not say what was told.
+    pub unwritten: bool,
 }
 
 struct Watched {
@@ -99,6 +101,7 @@ impl Presence {
         let key = present.unwrap_or_else(|| Arc::new(UserKey::from(&name)));
         let noted = self.noted.entry(key).or_default();
         noted.again |= why.again;
+        noted.unwritten |= why.unwritten;
         noted.ghost = noted.ghost.max(why.ghost);
     }
 
@@ -167,14 +170,14 @@ mod tests {
         for user in ["b", "a", "b", "c"] {
             presence.note("t", user, Noted::default());
         }
-        presence.note("t", "a", Noted { again: true, ghost: Some(5) });
-        presence.note("t", "a", Noted { again: false, ghost: None });
+        presence.note("t", "a", Noted { again: true, ghost: Some(5), unwritten: false });
+        presence.note("t", "a", Noted::default());
         let names = |taken: &[(Arc<UserKey>, Noted)]| -> Vec<String> {
             taken.iter().map(|(key, _)| key.texts().1.to_owned()).collect()
         };
         let first = presence.take(2);
         assert_eq!(names(&first), ["a", "b"]);
-        assert_eq!(first[0].1, Noted { again: true, ghost: Some(5) });
+        assert_eq!(first[0].1, Noted { again: true, ghost: Some(5), unwritten: false });
         assert_eq!(names(&presence.take(2)), ["c"]);
         assert!(presence.take(2).is_empty());
     }

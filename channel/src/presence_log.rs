@@ -2,6 +2,7 @@
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
 use idgen::{Clock, NodeId};
@@ -36,11 +37,13 @@ pub struct PresenceLog {
     metrics: Arc<Metrics>,
     pending: Mutex<Pending>,
     wake: Notify,
+    unsettled: AtomicBool,
 }
 
 impl PresenceLog {
     pub fn new(store: Arc<dyn Store>, node: NodeId, clock: Arc<dyn Clock>, metrics: Arc<Metrics>) -> Self {
-        Self { store, node, clock, metrics, pending: Mutex::default(), wake: Notify::new() }
+        let (pending, wake, unsettled) = (Mutex::default(), Notify::new(), AtomicBool::new(true));
+        Self { store, node, clock, metrics, pending, wake, unsettled }
     }
 
     /// Has a user's new state recorded. It waits with others for the next write.
@@ -49,6 +52,12 @@ impl PresenceLog {
             self.pending.lock().push(tenant, user, state, at_ms);
             self.wake.notify_one();
         }
+    }
+
+    /// Another node may have written of users who are not here: they are looked for once more.
+    pub fn settle_again(&self) {
+        self.unsettled.store(true, Ordering::Relaxed);
+        self.wake.notify_one();
     }
 
     /// A part of a tenant's stream, for the backend: events after the seq `after`.
@@ -67,9 +76,12 @@ impl PresenceLog {
     pub async fn run(self: Arc<Self>, watches: Arc<Watches>, grace: Duration, stop: CancellationToken) {
         let Some(stream) = self.store.presence() else { return };
         let mut epochs = BTreeMap::new();
-        let mut settled = Settling { due: Instant::now() + grace, after: None, last_beat: None, done: false };
+        let mut settled = Settling { due: Instant::now() + grace, after: None, last_beat: None, done: true };
         let mut beat = Instant::now() + BEAT;
         loop {
+            if self.unsettled.swap(false, Ordering::Relaxed) {
+                settled = Settling { after: None, last_beat: None, done: false, ..settled };
+            }
             let timer = if settled.done { beat } else { settled.due };
             tokio::select! {
                 biased;
@@ -115,7 +127,7 @@ impl PresenceLog {
         };
         for ((tenant, user), since_ms) in page {
             let last_seen_ms = settling.last_beat.map_or(since_ms, |beat| beat.max(since_ms));
-            watches.note(&tenant, &user, Noted { again: false, ghost: Some(last_seen_ms) });
+            watches.note(&tenant, &user, Noted { ghost: Some(last_seen_ms), ..Noted::default() });
         }
     }
 

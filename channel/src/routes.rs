@@ -240,6 +240,21 @@ impl Routes {
         self.devices.load(Ordering::Relaxed)
     }
 
+    /// Tenant and user of everybody who has a route, ascending.
+    pub fn users(&self) -> Vec<(String, String)> {
+        let mut all = Vec::new();
+        for shard in &self.shards {
+            let shard = shard.read();
+            let online = shard.iter().filter(|(_, routes)| !routes.is_empty());
+            all.extend(online.map(|(key, _)| {
+                let (tenant, user) = key.texts();
+                (tenant.to_owned(), user.to_owned())
+            }));
+        }
+        all.sort_unstable();
+        all
+    }
+
     /// Users that have a route.
     pub fn user_count(&self) -> usize {
         let users = |shard: &Shard| shard.read().values().filter(|routes| !routes.is_empty()).count();

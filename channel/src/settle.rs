@@ -8,15 +8,12 @@ use std::time::Duration;
 use futures::future::BoxFuture;
 use futures::stream::{FuturesUnordered, StreamExt};
 use hashbrown::HashMap;
-use prost::Message as _;
 use protocol::limit::MAX_BATCH_MESSAGES;
-use protocol::v1::server_frame::Body;
-use protocol::v1::{Head, ServerFrame};
 use storage::ConversationKey;
 use storage::log::Opened;
 
 use crate::conversation::Users;
-use crate::conversation::action::{Except, Push};
+use crate::conversation::action::{Except, Push, Telling};
 
 /// Wait before the first attempt: most often the sender's retry comes before it.
 const FIRST_WAIT: Duration = Duration::from_secs(2);
@@ -75,21 +72,18 @@ impl Unsettled {
 /// What tells the tip to the members, and to those who have left by one of the latest entries.
 pub fn heads(key: &ConversationKey, opened: &Opened) -> Vec<Push> {
     let mut heads = Vec::new();
-    let mut tell = |users: Users, tip: u64| {
-        let head = Head { conversation: key.conversation.to_string(), tip };
-        let frame = ServerFrame { session_seq: 0, re: 0, body: Some(Body::Head(head)) };
-        let frame = frame.encode_to_vec().into();
-        heads.push(Push { users, frame, seq: tip, except: Except::Nobody });
+    let mut tell = |users: Users, tip: u64, telling: Telling| {
+        heads.push(Push::head(key, users, tip, Except::Nobody, telling));
     };
     if opened.tip > 0 {
         let active = opened.members.iter().filter(|row| row.is_active());
-        tell(active.map(|row| row.user.as_str().into()).collect(), opened.tip);
+        tell(active.map(|row| row.user.as_str().into()).collect(), opened.tip, Telling::IfMissed);
     }
     let earlier = opened.tip.saturating_sub(MAX_BATCH_MESSAGES as u64);
     for row in opened.members.iter().filter(|row| !row.is_active()) {
         let last = row.visible_tip(opened.tip);
         if last > earlier {
-            tell([row.user.as_str().into()].into(), last);
+            tell([row.user.as_str().into()].into(), last, Telling::Anyway);
         }
     }
     heads

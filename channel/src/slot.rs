@@ -4,6 +4,7 @@
 //! sender's ring, raising cursors) runs beside each other for all of them and comes back as events.
 
 use std::sync::Arc;
+use std::time::Duration;
 
 use futures::future::BoxFuture;
 use futures::stream::{FuturesUnordered, StreamExt};
@@ -14,15 +15,17 @@ use protocol::names;
 use protocol::v1::{self, server_frame};
 use storage::log::{Opened, ReadRange};
 use storage::{ConversationKey, Store, StoreError};
+use tokio::time::{Instant, Interval, MissedTickBehavior};
 
 use crate::conversation::Conversation;
-use crate::conversation::action::Action;
+use crate::conversation::action::{Action, Push};
 use crate::conversation::event::{Body, Event, ReplyTo, Request};
 use crate::creations::Creations;
 use crate::fanout::Fanout;
 use crate::owners::{Asked, Inbox};
+use crate::recent::Recent;
 use crate::reply::{Replies, refused_by_store};
-use crate::samples::Samples;
+use crate::rounds::Rounds;
 use crate::settle::{self, Unsettled};
 use crate::slot_cache::{Cache, State};
 use crate::tickets::Tickets;
@@ -31,6 +34,9 @@ use crate::tickets::Tickets;
 /// further ones are refused with OVERLOADED.
 pub const MAX_RUNNING: usize = 1_024;
 
+/// How often what was pushed lately is looked at, while there is any.
+const LOOK_EVERY: Duration = Duration::from_secs(1);
+
 /// One slot task.
 pub struct SlotTask {
     store: Arc<dyn Store>,
@@ -38,12 +44,16 @@ pub struct SlotTask {
     fanout: Fanout,
     replies: Replies,
     tickets: Arc<Tickets>,
-    samples: Arc<Samples>,
     creations: Arc<Creations>,
+    rounds: Arc<Rounds>,
     cache: Cache,
     running: FuturesUnordered<BoxFuture<'static, Done>>,
     /// Conversations that were given up: what their logs hold has to be told yet.
     unsettled: Unsettled,
+    /// What was pushed lately, and is told again.
+    recent: Recent,
+    /// Looks at `recent`.
+    alarm: Interval,
     /// Empty between events; kept for its memory.
     actions: Vec<Action>,
 }
@@ -74,20 +84,24 @@ impl SlotTask {
         fanout: Fanout,
         replies: Replies,
         tickets: Arc<Tickets>,
-        samples: Arc<Samples>,
         creations: Arc<Creations>,
+        rounds: Arc<Rounds>,
     ) -> SlotTask {
+        let mut alarm = tokio::time::interval(LOOK_EVERY);
+        alarm.set_missed_tick_behavior(MissedTickBehavior::Delay);
         SlotTask {
             store,
             clock,
             fanout,
             replies,
             tickets,
-            samples,
             creations,
+            rounds,
             cache: Cache::default(),
             running: FuturesUnordered::new(),
             unsettled: Unsettled::default(),
+            recent: Recent::default(),
+            alarm,
             actions: Vec::new(),
         }
     }
@@ -97,6 +111,10 @@ impl SlotTask {
         loop {
             tokio::select! {
                 biased;
+                _ = self.alarm.tick(), if !self.recent.is_empty() => {
+                    let due = self.recent.due(Instant::now());
+                    self.tell(due);
+                }
                 // What comes back makes room for what comes in.
                 Some(done) = self.running.next() => self.done(done),
                 Some(key) = self.unsettled.next() => self.settle(key),
@@ -153,7 +171,7 @@ impl SlotTask {
         let Done { key, life, what } = done;
         match what {
             What::Event(event) => {
-                self.samples.see(&key, &event, self.clock.unix_millis());
+                self.fanout.samples().see(&key, &event, self.clock.unix_millis());
                 self.handle(&key, life, event);
             }
             What::Opened(found) => self.found(key, life, found),
@@ -166,12 +184,10 @@ impl SlotTask {
         match found {
             Ok(Found::Log(opened)) => {
                 let waiting = std::mem::take(&mut waiting.requests);
-                let given_up = self.unsettled.forget(&key);
-                let heads = if given_up { settle::heads(&key, &opened) } else { Vec::new() };
+                let perhaps_untold = self.unsettled.forget(&key) || self.rounds.are_on();
+                let heads = if perhaps_untold { settle::heads(&key, &opened) } else { Vec::new() };
                 held.state = State::Open(Box::new(Conversation::new(key.clone(), opened)));
-                for head in heads {
-                    self.fanout.push(&key, head, self.clock.unix_millis());
-                }
+                heads.into_iter().for_each(|head| self.push(&key, head));
                 for request in waiting {
                     self.handle(&key, life, Event::Request(request));
                 }
@@ -282,7 +298,7 @@ impl SlotTask {
     fn perform(&mut self, key: &ConversationKey, life: u64, action: Action) {
         match action {
             Action::Reply { to, body } => self.answer(to, body),
-            Action::Push(push) => self.fanout.push(key, push, self.clock.unix_millis()),
+            Action::Push(push) => self.push(key, push),
             Action::Drop => {
                 tracing::debug!(conversation = %key, "ownership given up");
                 self.cache.remove(key);
@@ -307,6 +323,19 @@ impl SlotTask {
                 let cursors = store.raise_cursors(&key, &mark.user, cursors).await;
                 Event::CursorsRaised { mark, cursors }
             }),
+        }
+    }
+
+    fn push(&mut self, key: &ConversationKey, push: Push) {
+        let early = self.recent.note(key, &push, Instant::now());
+        self.fanout.push(key, push, self.clock.unix_millis());
+        self.tell(early);
+    }
+
+    /// Tells again.
+    fn tell(&mut self, heads: Vec<(ConversationKey, Push)>) {
+        for (key, head) in heads {
+            self.fanout.push(&key, head, self.clock.unix_millis());
         }
     }
 

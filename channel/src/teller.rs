@@ -110,6 +110,9 @@ impl Teller {
         if let (Some(last_seen_ms), PresenceState::Offline) = (why.ghost, seen.shown()) {
             self.log.record(tenant, name, PresenceState::Offline, last_seen_ms);
         }
+        if why.unwritten && seen.told > PresenceState::Offline {
+            self.log.record(tenant, name, seen.told, seen.since_ms);
+        }
         if why.again { self.push(user, seen.told, seen.since_ms) } else { 0 }
     }
 
@@ -140,7 +143,7 @@ impl Teller {
             targets.entry(watcher.connector).or_default().push(target);
         }
         for (connector, targets) in targets {
-            let push = Push { targets, frame: frame.clone(), conversation: Bytes::new(), seq: 0 };
+            let push = Push { targets, frame: frame.clone(), ..Default::default() };
             self.links.deliver(connector, ToConnector { body: Some(to_connector::Body::Push(push)) });
         }
         watchers.len()

@@ -3,7 +3,6 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
-use bytes::Bytes;
 use idgen::NodeId;
 use parking_lot::Mutex;
 use prost::Message as _;
@@ -125,7 +124,7 @@ impl Watches {
         let body = Some(Body::Watching(Watching { presences: presences.clone() }));
         let frame = ServerFrame { session_seq: 0, re: 0, body }.encode_to_vec().into();
         let targets = vec![Target { device_id: device, epoch }];
-        let push = Push { targets, frame, conversation: Bytes::new(), seq: 0 };
+        let push = Push { targets, frame, ..Default::default() };
         links.deliver(connector, ToConnector { body: Some(to_connector::Body::Push(push)) });
         self.tell_changed_again(tenant, presences);
     }
@@ -134,7 +133,7 @@ impl Watches {
     fn tell_changed_again(&self, tenant: &str, presences: Vec<v1::Presence>) {
         for told in presences {
             if told.state != wire(self.routes.seen(tenant, &told.user).shown()).into() {
-                self.note(tenant, &told.user, Noted { again: true, ghost: None });
+                self.note(tenant, &told.user, Noted { again: true, ..Noted::default() });
             }
         }
     }

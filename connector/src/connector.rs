@@ -7,9 +7,11 @@ use std::time::Duration;
 use bytes::Bytes;
 use cluster::{ChannelLink, ConnectorLink, Membership};
 use idgen::{Clock, NodeId};
+use parking_lot::Mutex;
 use protocol::Proto as _;
 use protocol::code::Code;
 use protocol::node;
+use protocol::node::v1::push::Telling;
 use protocol::node::v1::to_connector::Body;
 use protocol::node::v1::{Push, ToConnector};
 use protocol::v1::{Head, ServerFrame, server_frame};
@@ -23,7 +25,9 @@ use crate::auth::Verifier;
 use crate::config::ConnectorConfig;
 use crate::core::Core;
 use crate::delivery::Copy;
+use crate::handle::Handle;
 use crate::metrics::Metrics;
+use crate::received::Received;
 use crate::uplink::Uplink;
 use crate::window::Place;
 
@@ -71,7 +75,7 @@ impl Connector {
 
     /// The way channel nodes reach this connector.
     pub fn link(&self) -> Arc<dyn ConnectorLink> {
-        Arc::new(InProcess(self.core.clone()))
+        incoming(self.core.clone())
     }
 
     /// Adds the way to a channel node.
@@ -86,7 +90,7 @@ impl Connector {
 
     /// For each session its device, the bytes that wait for it, and the most that may.
     pub fn held(&self) -> Vec<(u64, usize, usize)> {
-        let held = |handle: &Arc<crate::handle::Handle>| {
+        let held = |handle: &Arc<Handle>| {
             let (bytes, bound) = handle.held();
             (handle.device, bytes, bound)
         };
@@ -137,52 +141,88 @@ async fn tick(core: Arc<Core>, stop: CancellationToken) {
     }
 }
 
-/// A channel node in the same process calls the connector itself.
-struct InProcess(Arc<Core>);
+/// The end of a link at this connector.
+pub(crate) fn incoming(core: Arc<Core>) -> Arc<dyn ConnectorLink> {
+    Arc::new(Incoming { core, received: Mutex::default() })
+}
 
-impl ConnectorLink for InProcess {
+/// Handles what one channel node says. In the same process the node calls it itself.
+struct Incoming {
+    core: Arc<Core>,
+    received: Mutex<Received>,
+}
+
+impl ConnectorLink for Incoming {
     fn node(&self) -> NodeId {
-        self.0.config.node
+        self.core.config.node
     }
 
     fn deliver(&self, message: ToConnector) {
-        deliver(&self.0, message);
-    }
-}
-
-/// Handles what a channel node says.
-pub(crate) fn deliver(core: &Arc<Core>, message: ToConnector) {
-    match message.body {
-        Some(Body::Push(push)) => push_to_all(core, &push),
-        Some(Body::Reply(reply)) => {
-            let target = reply.target.unwrap_or_default();
-            core.sessions.with(target.device_id, target.epoch, |handle| handle.answer(reply.frame.clone()));
-        }
-        Some(Body::Attached(attached)) => attach::attached(core, attached),
-        Some(Body::Kick(kick)) => {
-            let target = kick.target.unwrap_or_default();
-            let code = Code::from_number(kick.code).unwrap_or(Code::INTERNAL);
-            let kicked = core.sessions.with(target.device_id, target.epoch, Arc::clone);
-            if let Some(handle) = kicked {
-                handle.close(code);
-                // Without a connection there is nobody to tell, and nobody to end the session.
-                if handle.away_since().is_some() {
-                    attachment::end(core, &handle);
+        let core = &self.core;
+        match message.body {
+            Some(Body::Push(push)) => self.push(&push),
+            Some(Body::Reply(reply)) => {
+                let target = reply.target.unwrap_or_default();
+                core.sessions
+                    .with(target.device_id, target.epoch, |handle| handle.answer(reply.frame.clone()));
+            }
+            Some(Body::Attached(attached)) => attach::attached(core, attached),
+            Some(Body::Kick(kick)) => {
+                let target = kick.target.unwrap_or_default();
+                let code = Code::from_number(kick.code).unwrap_or(Code::INTERNAL);
+                let kicked = core.sessions.with(target.device_id, target.epoch, Arc::clone);
+                if let Some(handle) = kicked {
+                    handle.close(code);
+                    // Without a connection there is nobody to tell, and nobody to end the session.
+                    if handle.away_since().is_some() {
+                        attachment::end(core, &handle);
+                    }
                 }
             }
+            Some(Body::Resent(resent)) => {
+                let target = resent.target.unwrap_or_default();
+                let copies = resent.copies.into_iter().filter_map(copy_of).collect();
+                core.sessions.with(target.device_id, target.epoch, |handle| handle.resent(copies));
+            }
+            None => {}
         }
-        Some(Body::Resent(resent)) => {
-            let target = resent.target.unwrap_or_default();
-            let copies = resent.copies.into_iter().filter_map(copy_of).collect();
-            core.sessions.with(target.device_id, target.epoch, |handle| handle.resent(copies));
-        }
-        None => {}
     }
 }
 
-fn push_to_all(core: &Core, push: &Push) {
+impl Incoming {
+    fn push(&self, push: &Push) {
+        let now = self.core.seconds();
+        if push.seq == 0 || self.is_wanted(push, now) {
+            push_to_all(&self.core, push, now);
+        }
+    }
+
+    /// Whether what is told again has to be told. What is told for the first time is remembered.
+    fn is_wanted(&self, push: &Push, now: u32) -> bool {
+        // All targets of a push are devices of one tenant.
+        let identity = |handle: &Arc<Handle>| handle.identity.clone();
+        let mut targets = push.targets.iter();
+        let found =
+            targets.find_map(|target| self.core.sessions.with(target.device_id, target.epoch, identity));
+        let Some(identity) = found else { return true };
+        let (tenant, conversation, seq) = (&identity.tenant, &push.conversation, push.seq);
+        let told_again = match push.telling() {
+            Telling::First => {
+                self.received.lock().note(tenant, conversation, seq, now);
+                return true;
+            }
+            Telling::IfMissed => !self.received.lock().has(tenant, conversation, seq),
+            Telling::Anyway => true,
+        };
+        if told_again {
+            self.core.metrics.heads.add(push.targets.len() as u64);
+        }
+        told_again
+    }
+}
+
+fn push_to_all(core: &Core, push: &Push, now: u32) {
     core.metrics.pushes.add(push.targets.len() as u64);
-    let now = core.seconds();
     let hint = push.frame.is_empty().then(|| head(push));
     let frame = hint.as_ref().unwrap_or(&push.frame);
     for target in &push.targets {

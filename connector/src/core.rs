@@ -160,7 +160,7 @@ impl Core {
 
     /// Asks for messages that this device was pushed before. Says whether somebody took the question.
     pub fn resend(&self, handle: &Handle, places: Vec<Place>) -> bool {
-        self.metrics.resent.add(places.len() as u64);
+        let count = places.len() as u64;
         let Identity { tenant, user, .. } = &*handle.identity;
         let places = places.into_iter().map(|place| node::v1::Place {
             session_seq: place.session_seq,
@@ -169,7 +169,9 @@ impl Core {
         });
         let target = Some(Target { device_id: handle.device, epoch: handle.epoch });
         let (tenant, user) = (tenant.clone(), user.clone());
-        self.uplink.resend(Resend { tenant, user, target, places: places.collect() }).is_ok()
+        let taken = self.uplink.resend(Resend { tenant, user, target, places: places.collect() }).is_ok();
+        self.metrics.resent.add(if taken { count } else { 0 });
+        taken
     }
 
     /// Does what has become due. Called once a second.
@@ -227,10 +229,12 @@ impl Core {
         match handle.due(now, self.config.schedule()) {
             Due::Nothing => None,
             Due::Again { at, places } => {
-                if !places.is_empty() && !self.resend(handle, places) {
-                    tracing::debug!(device = handle.device, "a repetition was not taken");
+                if places.is_empty() || self.resend(handle, places) {
+                    return Some(at);
                 }
-                Some(at)
+                // More are due than are read at once: these are the next.
+                handle.postpone();
+                Some(now + 1)
             }
             Due::Expired => {
                 handle.close(Code::ACK_TIMEOUT);

@@ -139,7 +139,8 @@ impl Delivery {
         if now < next(self.strikes) {
             return Due::Again { at: next(self.strikes), places: Vec::new() };
         }
-        if self.strikes == schedule.resends {
+        let last = oldest.saturating_add(schedule.after.saturating_mul(schedule.resends + 1));
+        if self.strikes == schedule.resends || now >= last {
             return Due::Expired;
         }
         self.strikes += 1;
@@ -147,6 +148,11 @@ impl Delivery {
         let until = now.saturating_sub(schedule.after);
         let places = if waits { Vec::new() } else { self.window.places(0, until, MAX_RESENT) };
         Due::Again { at: next(self.strikes), places }
+    }
+
+    /// The copies that [`Delivery::due`] named cannot be had now: they are due still. The end is not put off.
+    pub fn postpone(&mut self) {
+        self.strikes = self.strikes.saturating_sub(1);
     }
 
     /// The connection is gone; the session waits for the device to resume it.

@@ -71,6 +71,22 @@ fn unacknowledged_pushes_are_repeated_three_times_and_then_given_up() {
 }
 
 #[test]
+fn a_repetition_that_cannot_be_had_is_due_still_and_puts_off_no_end() {
+    let mut delivery = live();
+    push(&mut delivery, 7, 100);
+    messages(&mut delivery);
+    for now in [118, 119, 120] {
+        let Due::Again { places, .. } = delivery.due(now, SCHEDULE) else { panic!("at {now}") };
+        assert_eq!(places.len(), 1);
+        delivery.postpone();
+    }
+    assert!(matches!(delivery.due(121, SCHEDULE), Due::Again { at: 136, places } if places.len() == 1));
+    assert!(matches!(delivery.due(171, SCHEDULE), Due::Again { .. }));
+    delivery.postpone();
+    assert_eq!(delivery.due(172, SCHEDULE), Due::Expired);
+}
+
+#[test]
 fn an_acknowledgement_ends_the_repetitions() {
     let mut delivery = live();
     push(&mut delivery, 7, 100);

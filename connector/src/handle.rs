@@ -96,6 +96,11 @@ impl Handle {
         self.state.lock().delivery.due(now, schedule)
     }
 
+    /// Nobody took the question for what [`Handle::due`] has named: it is due still.
+    pub fn postpone(&self) {
+        self.state.lock().delivery.postpone();
+    }
+
     /// Makes the connection say why and end.
     pub fn close(&self, code: Code) {
         self.change(|delivery| {

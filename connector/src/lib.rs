@@ -21,6 +21,7 @@
 //! | [`wheel`], [`bucket`] | deadlines without timers; so many per second |
 //! | `core` | what every connection shares |
 //! | `uplink` | the way to the owner of a slot |
+//! | [`received`] | pure: which pushes a link has brought |
 //! | `follow`, `remote` | links to channel nodes in other processes: as they come and go; one of them |
 //! | [`metrics`] | counters |
 
@@ -48,6 +49,7 @@ pub mod outbox;
 pub mod peek;
 pub mod ports;
 pub mod quic;
+pub mod received;
 pub mod rewind;
 pub mod session;
 pub mod sessions;

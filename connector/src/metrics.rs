@@ -44,6 +44,8 @@ counters! {
     pushes,
     /// Pushes for a session that is not here any more.
     pushes_missed,
+    /// Heads handed to sessions because what they tell had not arrived, or had come from an earlier owner.
+    heads,
     /// Frames received after login.
     frames_in,
     /// Bytes written after login.

@@ -34,10 +34,17 @@ pub struct Outbox {
     // Boxed: hardly any device has them at a given time, and every device has an outbox.
     /// Conversations by name, in UTF-8.
     heads: Option<Box<Heads>>,
-    /// Ids of requests whose answers may be large.
-    #[expect(clippy::box_collection, reason = "one word where there are none")]
-    heavy: Option<Box<Vec<u64>>>,
+    asked: Option<Box<Asked>>,
     closing: Option<Code>,
+}
+
+/// Unanswered requests by id, where a count is not enough.
+#[derive(Default)]
+struct Asked {
+    /// Those whose answers may be large.
+    heavy: Vec<u64>,
+    /// The others, once answers to what an earlier connection asked may still come.
+    light: Option<Vec<u64>>,
 }
 
 type Heads = Vec<(Bytes, u64)>;
@@ -64,7 +71,7 @@ impl Outbox {
             limit: u32::try_from(limit).unwrap_or(u32::MAX),
             light: 0,
             heads: None,
-            heavy: None,
+            asked: None,
             closing: None,
         }
     }
@@ -96,13 +103,9 @@ impl Outbox {
     /// Queues an answer, whatever is queued already. One that nobody waits for is dropped: the request came over an
     /// earlier connection.
     pub fn answer(&mut self, frame: Bytes) {
-        let re = splice::peek_re(&frame);
-        match self.heavy.as_ref().and_then(|heavy| heavy.iter().position(|&id| id == re)) {
-            Some(at) => self.end_heavy(at),
-            None if self.light == 0 => return,
-            None => self.light -= 1,
+        if self.ends(splice::peek_re(&frame)) {
+            self.enqueue(0, frame);
         }
-        self.enqueue(0, frame);
     }
 
     /// Queues a frame that answers no request.
@@ -113,16 +116,19 @@ impl Outbox {
     /// Counts a request that is now under way.
     pub fn begin(&mut self, id: u64, heavy: bool) {
         if heavy {
-            self.heavy.get_or_insert_default().push(id);
-        } else {
-            self.light += 1;
+            self.asked.get_or_insert_default().heavy.push(id);
+            return;
+        }
+        self.light += 1;
+        if let Some(light) = self.asked.as_mut().and_then(|asked| asked.light.as_mut()) {
+            light.push(id);
         }
     }
 
     /// Whether another request may be read: few enough are unanswered, and the device reads what it is sent.
     pub fn accepts_requests(&self) -> bool {
         self.light < MAX_REQUESTS_IN_FLIGHT
-            && self.heavy.as_ref().map_or(0, |heavy| heavy.len()) < MAX_HEAVY_IN_FLIGHT
+            && self.asked.as_ref().map_or(0, |asked| asked.heavy.len()) < MAX_HEAVY_IN_FLIGHT
             && self.bytes <= self.limit as usize
             && self.closing.is_none()
     }
@@ -139,7 +145,9 @@ impl Outbox {
 
     /// The connection is gone: forgets what was queued for it and what it asked. Hints stay; they are the device's.
     pub fn disconnected(&mut self) {
-        *self = Self { heads: self.heads.take(), ..Self::new(self.limit as usize) };
+        let is_owed = self.light > 0 || self.asked.is_some();
+        let asked = is_owed.then(|| Box::new(Asked { light: Some(Vec::new()), ..Asked::default() }));
+        *self = Self { heads: self.heads.take(), asked, ..Self::new(self.limit as usize) };
     }
 
     /// Bytes that wait to be written.
@@ -176,13 +184,22 @@ impl Outbox {
         out.len() > before
     }
 
-    fn end_heavy(&mut self, at: usize) {
-        if let Some(heavy) = &mut self.heavy {
-            heavy.swap_remove(at);
-            if heavy.is_empty() {
-                self.heavy = None;
+    /// A request is answered; false if it is not one of this connection's.
+    fn ends(&mut self, id: u64) -> bool {
+        if let Some(asked) = &mut self.asked {
+            if remove(&mut asked.heavy, id) {
+                if asked.heavy.is_empty() && asked.light.is_none() {
+                    self.asked = None;
+                }
+                return true;
+            }
+            if asked.light.as_mut().is_some_and(|light| !remove(light, id)) {
+                return false;
             }
         }
+        let is_light = self.light > 0;
+        self.light -= u32::from(is_light);
+        is_light
     }
 
     fn enqueue(&mut self, session_seq: u64, frame: Bytes) {
@@ -202,6 +219,11 @@ impl Outbox {
             put(&Waiting { session_seq: 0, frame: frame.encode_to_vec().into() }, out);
         }
     }
+}
+
+fn remove(ids: &mut Vec<u64>, id: u64) -> bool {
+    let at = ids.iter().position(|known| *known == id);
+    at.map(|at| ids.swap_remove(at)).is_some()
 }
 
 fn put(waiting: &Waiting, out: &mut BytesMut) {
@@ -297,6 +319,24 @@ mod tests {
         assert!(!outbox.accepts_requests());
         outbox.answer(Bytes::from_static(&[0x10, 10]));
         assert!(outbox.accepts_requests());
+    }
+
+    #[test]
+    fn a_late_answer_of_an_earlier_connection_takes_nobodys_place() {
+        let mut outbox = Outbox::new(1000);
+        outbox.begin(1, true);
+        outbox.begin(2, false);
+        outbox.disconnected();
+        outbox.begin(3, false);
+        for late in [1, 2] {
+            outbox.answer(Bytes::from(vec![0x10, late]));
+        }
+        assert!(outbox.is_empty(), "nobody waits for these any more");
+        outbox.answer(Bytes::from_static(&[0x10, 3]));
+        assert!(!outbox.is_empty());
+        frames(&mut outbox);
+        outbox.answer(Bytes::from_static(&[0x10, 3]));
+        assert!(outbox.is_empty(), "one request has one answer");
     }
 
     #[test]

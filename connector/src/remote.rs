@@ -5,7 +5,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use cluster::link::dial::{DialledLink, LinkEvents};
-use cluster::{ChannelLink, LinkError};
+use cluster::{ChannelLink, ConnectorLink, LinkError};
 use idgen::NodeId;
 use parking_lot::Mutex;
 use protocol::Proto as _;
@@ -33,6 +33,7 @@ const FULL_PAUSE: Duration = Duration::from_millis(20);
 pub(crate) struct Remote {
     core: Arc<Core>,
     link: Arc<DialledLink>,
+    incoming: Arc<dyn ConnectorLink>,
     unanswered: Mutex<Unanswered>,
     tasks: TaskTracker,
 }
@@ -47,7 +48,8 @@ struct Unanswered {
 
 impl Remote {
     pub fn new(core: Arc<Core>, link: Arc<DialledLink>, tasks: TaskTracker) -> Arc<Remote> {
-        Arc::new(Remote { core, link, unanswered: Mutex::default(), tasks })
+        let incoming = connector::incoming(core.clone());
+        Arc::new(Remote { core, link, incoming, unanswered: Mutex::default(), tasks })
     }
 
     /// Tells the node of the sessions whose users it owns, of those that pass.
@@ -169,7 +171,7 @@ pub(crate) struct Events(pub Arc<Remote>);
 impl LinkEvents for Events {
     fn deliver(&self, message: ToConnector) {
         self.0.unanswered.lock().answered(&message);
-        connector::deliver(&self.0.core, message);
+        self.0.incoming.deliver(message);
     }
 
     fn opening(&self) -> Option<ToChannel> {

@@ -7,6 +7,7 @@ use std::time::Duration;
 
 use protocol::code::Code;
 use protocol::frame;
+use protocol::node::v1::push::Telling;
 use protocol::node::v1::to_channel::Body as Up;
 use protocol::v1::welcome::Outcome;
 use protocol::v1::{self, ClientFrame, client_frame, server_frame};
@@ -57,6 +58,26 @@ async fn a_resumed_session_replays_exactly_what_was_not_acknowledged() {
     assert_eq!(message(&mut device).await, (10, 10));
     assert_eq!(world.channel.count(|body| matches!(body, Up::Attach(_))), 1, "a resume is not a login");
     assert_eq!(world.channel.count(|body| matches!(body, Up::Revive(_))), 1);
+}
+
+/// What is told again reaches a device only if it may have missed it, and is a push like others: numbered, and repeated
+/// as the message itself.
+#[tokio::test(start_paused = true)]
+async fn a_head_comes_only_where_its_push_did_not() {
+    let world = world(false);
+    let (mut device, _) = world.log_in_with(1 << 16, world.hello(100_000)).await;
+    world.channel.push(1, 5, 1);
+    assert_eq!(message(&mut device).await, (1, 5));
+    for seq in [4, 5] {
+        world.channel.tell_again(1, seq, Telling::IfMissed);
+    }
+    world.channel.tell_again(1, 6, Telling::IfMissed);
+    let head = device.next().await.unwrap();
+    assert_eq!(head.session_seq, 2, "the first that was missed");
+    assert!(matches!(head.body, Some(server_frame::Body::Head(v1::Head { tip: 6, .. }))));
+    world.channel.tell_again(1, 3, Telling::Anyway);
+    let head = device.next().await.unwrap();
+    assert!(matches!(head.body, Some(server_frame::Body::Head(v1::Head { tip: 3, .. }))));
 }
 
 #[tokio::test(start_paused = true)]

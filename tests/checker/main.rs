@@ -3,6 +3,7 @@
 #![allow(clippy::unwrap_used, clippy::expect_used)]
 
 #[path = "../support"]
+#[allow(dead_code, reason = "shared with tests that use the rest")]
 mod support {
     pub mod checker;
     pub mod history;

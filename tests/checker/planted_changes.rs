@@ -75,7 +75,7 @@ fn a_list_with_another_last_message_or_another_edit() {
     for (at, meaning) in [(2, Meaning::Hidden), (3, Meaning::Hidden), (5, Meaning::Hidden)] {
         final_log(&mut h)[at].meaning = meaning;
     }
-    let mut with = |events: [Event; 2]| {
+    let with = |events: [Event; 2]| {
         let mut h = h.clone();
         h.events.extend(events);
         broken(&h).contains(&8)

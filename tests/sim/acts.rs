@@ -1,5 +1,7 @@
 //! What users do, and what goes wrong: drawn from the seed, one act at a time.
 
+use std::sync::atomic::Ordering;
+
 use protocol::v1::client_frame::Body as Ask;
 use protocol::v1::{self, NewMember};
 
@@ -7,6 +9,9 @@ use crate::app::Purpose;
 use crate::device::Link;
 use crate::net::Cut;
 use crate::world::{Ev, World};
+
+/// Longest time that links lose what is pushed: shorter than the gateway waits before it tells a tip again.
+const MAX_BREAK_MS: u64 = 8_000;
 
 type Deed = fn(&mut World, usize);
 type Fault = fn(&mut World);
@@ -30,7 +35,7 @@ const DEEDS: [(u64, Deed); 14] = [
 ];
 
 /// Weights of what goes wrong.
-const FAULTS: [(u64, Fault); 14] = [
+const FAULTS: [(u64, Fault); 15] = [
     (10, World::cuts),
     (4, World::half_opens),
     (8, World::stalls),
@@ -42,6 +47,7 @@ const FAULTS: [(u64, Fault); 14] = [
     (5, World::kills_gateway),
     (4, World::drains_gateway),
     (2, World::freezes_gateway),
+    (5, World::breaks_links),
     (6, World::slows_store),
     (5, World::fails_store),
     (3, World::steps_clock),
@@ -289,6 +295,15 @@ impl World {
         if self.zombies {
             self.at(self.now + 500, Ev::Boot);
         }
+    }
+
+    /// For a while nothing that is pushed reaches a connector.
+    fn breaks_links(&mut self) {
+        let Some(gateway) = self.gateway_up() else { return };
+        let until = self.now + self.rng.range(200, MAX_BREAK_MS);
+        self.note_world(format!("the links of gateway {gateway} lose what is pushed"));
+        self.gateways[gateway].links_down.store(true, Ordering::Relaxed);
+        self.at(until, Ev::LinksUp(gateway));
     }
 
     fn slows_store(&mut self) {

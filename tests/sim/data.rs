@@ -304,6 +304,7 @@ impl Data {
             Listing::Changed { after } => {
                 let start = Place { version: 0, conversation: String::new() };
                 let after = if after.version > self.version + 1 { &start } else { after };
+                let all = all.filter(|_| self.mutant != Some(Mutant::ChangesUnlisted));
                 let both = all.flat_map(|(place, moved)| [Some(place), moved]).flatten();
                 both.filter(|place| place > after).collect()
             }

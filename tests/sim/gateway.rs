@@ -5,7 +5,7 @@
 
 use std::net::{Ipv4Addr, SocketAddr};
 use std::sync::Arc;
-use std::sync::atomic::{AtomicI64, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicI64, Ordering};
 use std::time::Duration;
 
 use channel::config::ChannelConfig;
@@ -41,6 +41,8 @@ pub struct Setup {
     pub connectors: u16,
     pub outbox_bytes: usize,
     pub mutant: Option<Mutant>,
+    /// Nobody else appends to the store while a gateway runs.
+    pub sole_owner: bool,
     /// How far the machine's wall clock is off, milliseconds.
     pub clock_off: Arc<AtomicI64>,
 }
@@ -57,6 +59,8 @@ pub struct Gateway {
     pub frozen: bool,
     /// It was told to end and takes nobody in any more.
     pub draining: bool,
+    /// Its links lose what is pushed.
+    pub links_down: Arc<AtomicBool>,
 }
 
 /// What runs in it.
@@ -88,8 +92,10 @@ impl Gateway {
         let (hub, parts) = (Hub::new(), Arc::new(Mutex::new(None)));
         let clock = Arc::new(WallClock { base, started_ms: now_ms, off: setup.clock_off.clone() });
         let (out, slot, setup) = (hub.clone(), parts.clone(), setup.clone());
+        let links_down = Arc::new(AtomicBool::new(false));
+        let down = links_down.clone();
         runtime.spawn(async move {
-            match boot(&setup, out.clone(), clock).await {
+            match boot(&setup, out.clone(), clock, down).await {
                 Some(parts) => {
                     *slot.lock() = Some(parts);
                     out.put(Out::Booted(id));
@@ -105,6 +111,7 @@ impl Gateway {
             started_ms: now_ms,
             frozen: false,
             draining: false,
+            links_down,
         }
     }
 
@@ -162,13 +169,14 @@ impl Gateway {
     }
 }
 
-async fn boot(setup: &Setup, hub: Arc<Hub>, clock: Arc<WallClock>) -> Option<Parts> {
+async fn boot(setup: &Setup, hub: Arc<Hub>, clock: Arc<WallClock>, down: Arc<AtomicBool>) -> Option<Parts> {
     let store = Arc::new(SimStore { hub: hub.clone() });
     let channel_id = node_id(NodeType::Channel, 0);
     let mut config = ChannelConfig::new(channel_id, WorkerNumber::new(1).ok()?);
     config.slot_tasks = 2;
+    config.sole_owner = setup.sole_owner;
     let node = ChannelNode::start(config, store, clock.clone()).await.ok()?;
-    let tap = Arc::new(Tap::new(hub, setup.mutant));
+    let tap = Arc::new(Tap::new(hub, setup.mutant, down));
     let mut connectors = Vec::new();
     for number in 0..setup.connectors {
         let id = node_id(NodeType::Connector, number);

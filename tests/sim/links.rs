@@ -3,6 +3,7 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::net::{IpAddr, SocketAddr};
 use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
 
 use cluster::{ChannelLink, ConnectorLink, LinkError};
 use idgen::NodeId;
@@ -10,6 +11,7 @@ use parking_lot::Mutex;
 use protocol::Proto as _;
 use protocol::code::Code;
 use protocol::node::v1::attached::Outcome;
+use protocol::node::v1::push::Telling;
 use protocol::node::v1::to_channel::Body as Up;
 use protocol::node::v1::to_connector::Body as Down;
 use protocol::node::v1::{Kick, Push, Target, ToChannel, ToConnector};
@@ -23,6 +25,8 @@ use crate::mutant::Mutant;
 pub struct Tap {
     hub: Arc<Hub>,
     mutant: Option<Mutant>,
+    /// What is pushed is lost.
+    down: Arc<AtomicBool>,
     state: Mutex<State>,
 }
 
@@ -38,8 +42,8 @@ struct State {
 }
 
 impl Tap {
-    pub fn new(hub: Arc<Hub>, mutant: Option<Mutant>) -> Tap {
-        Tap { hub, mutant, state: Mutex::default() }
+    pub fn new(hub: Arc<Hub>, mutant: Option<Mutant>, down: Arc<AtomicBool>) -> Tap {
+        Tap { hub, mutant, down, state: Mutex::default() }
     }
 }
 
@@ -123,6 +127,12 @@ impl DownTap {
     }
 
     fn is_lost(&self, push: &Push) -> bool {
+        if self.tap.down.load(Ordering::Relaxed) {
+            return true;
+        }
+        if self.tap.mutant == Some(Mutant::TipsToldOnce) && push.telling() != Telling::First {
+            return true;
+        }
         if self.tap.mutant != Some(Mutant::PushLost) || push.seq == 0 {
             return false;
         }

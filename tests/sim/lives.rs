@@ -36,7 +36,7 @@ impl World {
     pub fn thaw(&mut self, gateway: usize) {
         if std::mem::take(&mut self.gateways[gateway].frozen) {
             self.note_world(format!("gateway {gateway} goes on"));
-            if self.gateway_up() != Some(gateway) {
+            if self.is_succeeded(gateway) {
                 let at = self.now + self.rng.range(500, 5_000);
                 self.at(at, Ev::EndZombie(gateway));
             }
@@ -111,7 +111,10 @@ impl World {
                 self.kill_gateway(gateway, false);
             }
         }
-        self.gateways.iter_mut().for_each(|gateway| gateway.frozen = false);
+        for gateway in &mut self.gateways {
+            gateway.frozen = false;
+            gateway.links_down.store(false, Ordering::Relaxed);
+        }
         self.boot();
         // A device that last heard the time from a clock that was off may find its token run out.
         self.devices.iter_mut().for_each(|device| device.token_s = 3 * 3600);

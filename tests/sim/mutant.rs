@@ -17,6 +17,10 @@ pub enum Mutant {
     PlainWrites,
     /// Some pushes are lost on the link, and so is every Head.
     PushLost,
+    /// Tips are not told again.
+    TipsToldOnce,
+    /// Nobody finds what has changed since a version.
+    ChangesUnlisted,
     /// An answer to Sync lacks its last message and does not say so.
     SyncClipped,
     /// A device that connects again does not end its older connection.
@@ -50,7 +54,7 @@ pub enum Mutant {
 }
 
 impl Mutant {
-    pub const ALL: [Mutant; 22] = [
+    pub const ALL: [Mutant; 24] = [
         Mutant::AckBeforeCommit,
         Mutant::UnconditionalDetach,
         Mutant::NoDedupe,
@@ -58,6 +62,8 @@ impl Mutant {
         Mutant::PlainWrites,
         Mutant::OpenSeesUnsynced,
         Mutant::PushLost,
+        Mutant::TipsToldOnce,
+        Mutant::ChangesUnlisted,
         Mutant::SyncClipped,
         Mutant::KickLost,
         Mutant::LeaverPushed,

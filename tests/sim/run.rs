@@ -16,8 +16,8 @@ use crate::world::World;
 #[derive(Clone, Copy, Debug, Default)]
 pub struct Rules {
     pub mutant: Option<Mutant>,
-    /// A gateway may be left behind by its successor and go on for a while. One machine has a lock against that; a
-    /// cluster has not.
+    /// In every world, and not only in some, a gateway may be left behind by its successor and go on for a while. One
+    /// machine has a lock against that; a cluster has not.
     pub zombies: bool,
 }
 

@@ -2,7 +2,7 @@
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
-use std::sync::atomic::AtomicI64;
+use std::sync::atomic::{AtomicI64, Ordering};
 use std::time::Instant;
 
 use client::inboxes::StreamId;
@@ -25,6 +25,9 @@ const SAMPLE_MS: u64 = 1_000;
 /// How long everything is left alone at the end: longer than any backoff, heartbeat or deadline of the product.
 const REST_MS: u64 = 150_000;
 
+/// How many worlds of a thousand have gateways that go on beside their successors.
+const ZOMBIES_PERMILLE: u64 = 250;
+
 /// Something that is due.
 #[derive(Clone, Debug)]
 pub enum Ev {
@@ -46,6 +49,7 @@ pub enum Ev {
     Boot,
     Thaw(usize),
     EndZombie(usize),
+    LinksUp(usize),
     Deed,
     Create,
     Fault,
@@ -89,10 +93,12 @@ impl World {
     pub fn new(seed: u64, rules: Rules, keep_trace: bool) -> World {
         let mutant = rules.mutant;
         let mut rng = Rng::new(seed);
+        let zombies = rng.chance(ZOMBIES_PERMILLE) || rules.zombies;
         let setup = Setup {
             connectors: rng.range(1, 2) as u16,
             outbox_bytes: *rng.pick(&[2_048, 8_192, 131_072]),
             mutant,
+            sole_owner: !zombies,
             clock_off: Arc::new(AtomicI64::new(0)),
         };
         let mut store = Store::new(Data::new(mutant));
@@ -124,7 +130,7 @@ impl World {
             socket_bytes,
             delay,
             booting: false,
-            zombies: rules.zombies,
+            zombies,
             active_ms,
             rng,
         };
@@ -240,6 +246,7 @@ impl World {
             Ev::Boot => self.boot(),
             Ev::Thaw(gateway) => self.thaw(gateway),
             Ev::EndZombie(gateway) => self.kill_gateway(gateway, false),
+            Ev::LinksUp(gateway) => self.gateways[gateway].links_down.store(false, Ordering::Relaxed),
             Ev::Deed => self.deed(),
             Ev::Create => {
                 let d = self.rng.below(self.devices.len() as u64) as usize;
@@ -287,10 +294,15 @@ impl World {
         }
     }
 
-    /// The gateway that devices reach.
+    /// The gateway that devices reach: where zombies are, the latest, unless it stands still.
     pub fn gateway_up(&self) -> Option<usize> {
-        let left_behind = |at: usize| self.zombies && self.gateways[at].frozen;
+        let left_behind = |at: usize| self.zombies && (self.gateways[at].frozen || self.is_succeeded(at));
         (0..self.gateways.len()).rev().find(|&at| self.gateways[at].is_up() && !left_behind(at))
+    }
+
+    /// Whether another gateway was started after this one.
+    pub fn is_succeeded(&self, gateway: usize) -> bool {
+        gateway + 1 < self.gateways.len()
     }
 
     /// Records who is reachable: online, with nothing between it and the gateway that could excuse a delay.

@@ -1,7 +1,10 @@
 //! What a conversation wants done.
 
 use bytes::Bytes;
-use protocol::v1::server_frame;
+use prost::Message as _;
+pub use protocol::node::v1::push::Telling;
+use protocol::v1::{Head, ServerFrame, server_frame};
+use storage::ConversationKey;
 use storage::log::Append;
 use storage::member::Cursors;
 
@@ -38,6 +41,16 @@ pub struct Push {
     /// 0 for a frame that may be dropped.
     pub seq: u64,
     pub except: Except,
+    pub telling: Telling,
+}
+
+impl Push {
+    /// Tells again what was committed before, or by another owner.
+    pub fn head(key: &ConversationKey, users: Users, tip: u64, except: Except, telling: Telling) -> Push {
+        let head = Head { conversation: key.conversation.to_string(), tip };
+        let frame = ServerFrame { session_seq: 0, re: 0, body: Some(server_frame::Body::Head(head)) };
+        Push { users, frame: frame.encode_to_vec().into(), seq: tip, except, telling }
+    }
 }
 
 /// Who of a push's users does not get it.

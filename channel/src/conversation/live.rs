@@ -13,7 +13,7 @@ use protocol::v1::{self, Cursor, Message, SendAck, ServerFrame, SignalPush};
 use storage::StoreError;
 use storage::member::Cursors;
 
-use super::action::{Action, Except, Push};
+use super::action::{Action, Except, Push, Telling};
 use super::event::{Marked, ReplyTo};
 use super::send::not_there;
 use super::target::change_of;
@@ -53,7 +53,13 @@ impl Conversation {
             ..Message::default()
         };
         let frame = splice::push_frame(&self.key.conversation, &message.encode_to_vec());
-        actions.push(Action::Push(Push { users, frame, seq: 0, except: except(&to) }));
+        actions.push(Action::Push(Push {
+            users,
+            frame,
+            seq: 0,
+            except: except(&to),
+            telling: Telling::First,
+        }));
         Ok(())
     }
 
@@ -69,7 +75,13 @@ impl Conversation {
         let conversation = self.key.conversation.to_string();
         let push = SignalPush { conversation, user: user.clone(), r#type: signal.r#type, data: signal.data };
         let (users, frame) = (self.members.users().clone(), frame(Reply::Signal(push)));
-        actions.push(Action::Push(Push { users, frame, seq: 0, except: Except::User(user) }));
+        actions.push(Action::Push(Push {
+            users,
+            frame,
+            seq: 0,
+            except: Except::User(user),
+            telling: Telling::First,
+        }));
         Ok(())
     }
 
@@ -110,7 +122,13 @@ impl Conversation {
         let cursor = Cursor { conversation, user, read: cursors.read, delivered: cursors.delivered };
         reply(actions, to, Reply::Cursor(cursor.clone()));
         let frame = frame(Reply::Cursor(cursor));
-        actions.push(Action::Push(Push { users, frame, seq: 0, except: except(&to) }));
+        actions.push(Action::Push(Push {
+            users,
+            frame,
+            seq: 0,
+            except: except(&to),
+            telling: Telling::First,
+        }));
     }
 
     /// Who hears what `user` says; `None` if the user may not speak. The two users of a direct conversation may

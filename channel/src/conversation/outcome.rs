@@ -8,7 +8,7 @@ use protocol::v1::server_frame::Body as Reply;
 use storage::StoreError;
 use storage::log::{AppendOutcome, EntryKind, Opened};
 
-use super::action::{Action, Push};
+use super::action::{Action, Push, Telling};
 use super::batch::{Answer, Batch, Verdict};
 use super::live::except;
 use super::target::Target;
@@ -143,6 +143,7 @@ impl Conversation {
             frame: splice::push_frame(&self.key.conversation, &item.payload),
             seq: batch.base + 1 + at as u64,
             except: except(&answer.to),
+            telling: Telling::First,
         })
     }
 }

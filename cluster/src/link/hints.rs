@@ -56,7 +56,7 @@ impl Hints {
         }
         let target = |(device_id, epoch)| Target { device_id, epoch };
         let targets = hint.targets.into_iter().map(target).collect();
-        Some(Push { targets, frame: Bytes::new(), conversation, seq: hint.seq })
+        Some(Push { targets, frame: Bytes::new(), conversation, seq: hint.seq, ..Push::default() })
     }
 
     /// Forgets all.

@@ -58,7 +58,9 @@ pub fn kick(number: u64) -> ToConnector {
 pub fn push(seq: u64, bytes: usize, targets: u64) -> ToConnector {
     let targets = (0..targets).map(|device_id| Target { device_id, epoch: 1 }).collect();
     let (frame, conversation) = (vec![7; bytes].into(), "c".into());
-    ToConnector { body: Some(to_connector::Body::Push(Push { targets, frame, conversation, seq })) }
+    ToConnector {
+        body: Some(to_connector::Body::Push(Push { targets, frame, conversation, seq, ..Push::default() })),
+    }
 }
 
 /// The channel node's end.

@@ -10,6 +10,7 @@ use parking_lot::Mutex;
 use protocol::code::Code;
 use protocol::frame::{self, Peek};
 use protocol::limit::MAX_FRAME_BYTES;
+use protocol::node::v1::push::Telling;
 use protocol::node::v1::to_channel::Body as Up;
 use protocol::node::v1::to_connector::Body as Down;
 use protocol::node::v1::{self as node, Identity, Target, ToChannel, ToConnector};
@@ -82,9 +83,21 @@ impl Scripted {
     }
 
     pub fn push(&self, epoch: u64, seq: u64, bytes: usize) {
-        let frame = message(seq, bytes);
+        self.push_frame(epoch, seq, message(seq, bytes), Telling::First);
+    }
+
+    /// Tells a seq again.
+    pub fn tell_again(&self, epoch: u64, seq: u64, telling: Telling) {
+        let body = Some(v1::server_frame::Body::Head(v1::Head { conversation: "c".into(), tip: seq }));
+        let frame = ServerFrame { body, ..Default::default() };
+        self.push_frame(epoch, seq, frame.encode_to_vec().into(), telling);
+    }
+
+    fn push_frame(&self, epoch: u64, seq: u64, frame: Bytes, telling: Telling) {
         let targets = vec![Target { device_id: 7, epoch }];
-        self.deliver(Down::Push(node::Push { targets, frame, conversation: Bytes::from_static(b"c"), seq }));
+        let conversation = Bytes::from_static(b"c");
+        let telling = telling.into();
+        self.deliver(Down::Push(node::Push { targets, frame, conversation, seq, telling }));
     }
 }
 

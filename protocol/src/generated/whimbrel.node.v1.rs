@@ -157,6 +157,53 @@ pub struct Push {
     pub conversation: ::prost::bytes::Bytes,
     #[prost(uint64, tag = "4")]
     pub seq: u64,
+    #[prost(enumeration = "push::Telling", tag = "5")]
+    pub telling: i32,
+}
+/// Nested message and enum types in `Push`.
+pub mod push {
+    #[derive(
+        Clone,
+        Copy,
+        Debug,
+        PartialEq,
+        Eq,
+        Hash,
+        PartialOrd,
+        Ord,
+        ::prost::Enumeration
+    )]
+    #[repr(i32)]
+    pub enum Telling {
+        First = 0,
+        /// A Head that tells again what was pushed before: a connector to which this link has brought a push of the
+        /// conversation with this seq or a later one passes it to nobody.
+        IfMissed = 1,
+        /// Such a Head for devices to which later pushes of the conversation did not go.
+        Anyway = 2,
+    }
+    impl Telling {
+        /// String value of the enum field names used in the ProtoBuf definition.
+        ///
+        /// The values are not transformed in any way and thus are considered stable
+        /// (if the ProtoBuf definition does not change) and safe for programmatic use.
+        pub fn as_str_name(&self) -> &'static str {
+            match self {
+                Self::First => "FIRST",
+                Self::IfMissed => "IF_MISSED",
+                Self::Anyway => "ANYWAY",
+            }
+        }
+        /// Creates an enum from field names used in the ProtoBuf definition.
+        pub fn from_str_name(value: &str) -> ::core::option::Option<Self> {
+            match value {
+                "FIRST" => Some(Self::First),
+                "IF_MISSED" => Some(Self::IfMissed),
+                "ANYWAY" => Some(Self::Anyway),
+                _ => None,
+            }
+        }
+    }
 }
 /// Copies for one device, in the order asked. May hold fewer than were asked, from the front.
 #[derive(Clone, PartialEq, ::prost::Message)]

@@ -96,6 +96,7 @@ fn to_connectors() -> Vec<(&'static str, Vec<LinkMessage>)> {
         frame: vec![0x1A, 0].into(),
         conversation: "g:1".into(),
         seq: 70_000,
+        telling: push::Telling::IfMissed.into(),
     };
     let reply = Reply { target: Some(target()), frame: vec![0x10, 5].into() };
     let admitted = Admitted { device_id: DEVICE, epoch: 1_772_368_496_000_000 };
