@@ -59,6 +59,11 @@ pub trait ChannelLink: Send + Sync + 'static {
 
     /// Hands a message over. `Detach` is always taken while the link is up.
     fn send(&self, message: ToChannel) -> Result<(), LinkError>;
+
+    /// Whether the node is within reach now. What is sent while it is not is held for a while.
+    fn is_up(&self) -> bool {
+        true
+    }
 }
 
 /// A channel node's way to one connector.

@@ -123,6 +123,16 @@ impl ZooKeeperMembership {
         }
     }
 
+    /// Resolves when an operator has asked this node to go, or it says itself that it goes.
+    pub async fn asked_to_drain(&self) {
+        let node = self.me.node;
+        let mut views = self.view.subscribe();
+        let asked = |view: &Arc<View>| view.node(node).is_some_and(|record| record.draining);
+        if views.wait_for(asked).await.is_err() {
+            std::future::pending().await
+        }
+    }
+
     /// Takes the node out, at once for all others.
     pub async fn leave(&self) {
         self.stop.cancel();
@@ -130,6 +140,30 @@ impl ZooKeeperMembership {
         self.tasks.wait().await;
         self.lease.end();
     }
+}
+
+/// Who is in a cluster, for somebody who is not.
+///
+/// # Errors
+/// Also where there is no such cluster, and where ZooKeeper is out of reach.
+pub async fn look(config: &ZooKeeperConfig) -> Result<View, JoinError> {
+    let tree = visit(config).await?;
+    Ok(View::new(1, tree.list().await?))
+}
+
+/// Asks a node to go: it hands over what it has and ends.
+///
+/// # Errors
+/// As [`look`].
+pub async fn ask_to_drain(config: &ZooKeeperConfig, number: WorkerNumber) -> Result<(), JoinError> {
+    Ok(visit(config).await?.ask_to_drain(number).await?)
+}
+
+async fn visit(config: &ZooKeeperConfig) -> Result<tree::Tree, JoinError> {
+    check(config)?;
+    let tree = tree::Tree::connect(config).await?;
+    tree.check_identity(false).await?;
+    Ok(tree)
 }
 
 impl Membership for ZooKeeperMembership {

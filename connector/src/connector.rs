@@ -83,6 +83,11 @@ impl Connector {
         self.core.uplink.add(link);
     }
 
+    /// How many channel nodes are within reach.
+    pub fn linked(&self) -> usize {
+        self.core.uplink.linked()
+    }
+
     /// How many devices are logged in here.
     pub fn sessions(&self) -> usize {
         self.core.sessions.len()

@@ -163,6 +163,10 @@ impl ChannelLink for Remote {
         }
         sent
     }
+
+    fn is_up(&self) -> bool {
+        self.link.is_connected()
+    }
 }
 
 /// What the link tells.

@@ -34,6 +34,11 @@ impl Uplink {
         self.links.write().remove(&node);
     }
 
+    /// Links that can take something now.
+    pub fn linked(&self) -> usize {
+        self.links.read().values().filter(|link| link.is_up()).count()
+    }
+
     /// Who owns a user's slot now.
     pub fn owner_of(&self, tenant: &str, user: &str) -> Option<NodeId> {
         self.membership.snapshot().owner(Slot::of_user(tenant, user))

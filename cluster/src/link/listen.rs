@@ -13,6 +13,7 @@ use protocol::node::v1::{LinkHello, LinkWelcome, ToConnector};
 use tokio::io::AsyncWriteExt as _;
 use tokio::net::{TcpListener, TcpStream};
 use tokio::sync::{OwnedMutexGuard, Semaphore};
+use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 
@@ -30,6 +31,7 @@ const MAX_GREETING: usize = 64;
 const MAX_LINKS: usize = 4_096;
 /// Pause after accepting has failed, as where no file descriptor is left.
 const ACCEPT_PAUSE: Duration = Duration::from_millis(100);
+const FLUSH_LOOK: Duration = Duration::from_millis(10);
 
 /// The channel node that is linked to.
 pub trait LinkHost: Send + Sync + 'static {
@@ -151,6 +153,17 @@ impl LinkPort {
     /// How many connectors have a session.
     pub fn count(&self) -> usize {
         self.links.lock().len()
+    }
+
+    /// Waits until everything said is sent to the connectors that are connected, at most until then.
+    pub async fn flush(&self, until: Instant) {
+        let waits = || {
+            let links = self.links.lock();
+            links.values().any(|link| link.turn.try_lock().is_err() && link.shared.core.lock().has_waiting())
+        };
+        while waits() && Instant::now() < until {
+            tokio::time::sleep(FLUSH_LOOK).await;
+        }
     }
 
     /// Takes no more links, ends all, and waits for that.

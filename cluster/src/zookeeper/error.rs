@@ -26,6 +26,9 @@ pub enum JoinError {
          shared store"
     )]
     StoreAlone { other: NodeId, whose: &'static str },
+    /// Only for who does not wait.
+    #[error("ZooKeeper is out of reach: {0}")]
+    Away(String),
     #[error("{0:?} is no list of ZooKeeper servers (host:port, with commas between them)")]
     Servers(String),
     #[error("a cluster's name has 1 to 64 letters, digits, dots, dashes and underscores")]
@@ -42,6 +45,15 @@ pub(super) enum Trouble {
     /// Trying again may help. Also where it is not known whether a change was made.
     #[error("{0}")]
     Away(String),
+}
+
+impl From<Trouble> for JoinError {
+    fn from(trouble: Trouble) -> JoinError {
+        match trouble {
+            Trouble::Final(error) => error,
+            Trouble::Away(why) => JoinError::Away(why),
+        }
+    }
 }
 
 impl Trouble {

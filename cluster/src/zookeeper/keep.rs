@@ -74,7 +74,7 @@ impl Member {
     async fn enter(&mut self) -> Result<(), Trouble> {
         let asked = Instant::now();
         let tree = Tree::connect(&self.config).await?;
-        tree.check_identity().await?;
+        tree.check_identity(true).await?;
         // Before anything is listed, so that no change is missed.
         let watcher = tree.watch().await?;
         let patience = Instant::now() + 2 * tree.session_timeout();

@@ -66,13 +66,14 @@ impl Tree {
         self.client.state()
     }
 
-    /// Holds the cluster's identity against this program's, or writes it where there is none.
-    pub async fn check_identity(&self) -> Result<(), Trouble> {
+    /// Holds the cluster's identity against this program's. Where there is none it is written, if `found` says so.
+    pub async fn check_identity(&self, found: bool) -> Result<(), Trouble> {
         let path = format!("{}/cluster", self.root);
         let ours = ClusterIdentity { name: self.cluster.clone(), slots: u32::from(SLOTS), format: FORMAT };
         for _ in 0..TRIES {
             match self.within(self.client.get_data(&path)).await {
                 Ok((data, _)) => return compare(&path, &data, &ours),
+                Err(Error::NoNode) if !found => return Err(JoinError::NoCluster { path }.into()),
                 Err(Error::NoNode) => {}
                 Err(error) => return Err(Trouble::of(error, &path)),
             }
@@ -192,6 +193,24 @@ impl Tree {
             lease.renew(asked, self.session_timeout());
         }
         Ok(ours)
+    }
+
+    /// Notes on a node's record that it is to go.
+    pub async fn ask_to_drain(&self, number: WorkerNumber) -> Result<(), Trouble> {
+        let path = self.path(number);
+        for _ in 0..TRIES {
+            let read = self.within(self.client.get_data(&path)).await;
+            let (data, stat) = read.map_err(|error| Trouble::of(error, &path))?;
+            let record = record_of(number, &path, &data, stat.czxid);
+            let Some(record) = record else { return Err(JoinError::NoCluster { path }.into()) };
+            let data = NodeRecord { draining: true, ..record }.encode();
+            match self.within(self.client.set_data(&path, &data, Some(stat.version))).await {
+                Ok(_) => return Ok(()),
+                Err(Error::BadVersion) => {}
+                Err(error) => return Err(Trouble::of(error, &path)),
+            }
+        }
+        Err(Trouble::Away(format!("{path} changes all the time")))
     }
 
     /// Takes the record back.
