@@ -61,12 +61,14 @@ impl Remote {
         };
         let all: Vec<_> = self.core.sessions.all().into_iter().filter(is_theirs).collect();
         for page in all.chunks(PAGE) {
-            if !self.announce_page(page).await {
+            let sessions: Vec<AnnouncedSession> = page.iter().map(|handle| announced(handle)).collect();
+            if !self.announce_page(&sessions).await {
                 return;
             }
-            // What has ended since the page was made was told to end before the page was sent.
-            for handle in page {
+            // What has changed since the page was made was told before the page was sent.
+            for (handle, told) in page.iter().zip(sessions) {
                 match self.core.sessions.with(handle.device, handle.epoch, |_| ()) {
+                    Some(()) if handle.away_since().is_some() == told.suspended => {}
                     Some(()) => attachment::announce(&self.core, handle),
                     None => attachment::take_back(&self.core, handle),
                 }
@@ -77,10 +79,9 @@ impl Remote {
         }
     }
 
-    async fn announce_page(&self, page: &[Arc<Handle>]) -> bool {
-        let sessions: Vec<AnnouncedSession> = page.iter().map(|handle| announced(handle)).collect();
+    async fn announce_page(&self, sessions: &[AnnouncedSession]) -> bool {
         loop {
-            let announce = Announce { anew: false, sessions: sessions.clone() };
+            let announce = Announce { anew: false, sessions: sessions.to_vec() };
             match self.link.send(ToChannel { body: Some(to_channel::Body::Announce(announce)) }) {
                 Ok(()) => return true,
                 Err(LinkError::Full) => tokio::time::sleep(FULL_PAUSE).await,

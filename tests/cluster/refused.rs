@@ -1,7 +1,7 @@
 //! Nodes that must not join: one line says why, and the others go on.
 
 use crate::nodes::{Nodes, channel_settings, settings};
-use crate::support::process::Gateway;
+use crate::support::process::{Gateway, Settings};
 use crate::support::raw::{Raw, text};
 
 async fn refused(mut node: Gateway, said: &str) {
@@ -26,7 +26,7 @@ async fn nodes_that_do_not_belong_are_refused_and_harm_nobody() {
     let nowhere =
         Gateway::connector(settings(&nodes.zookeeper).set("cluster.zookeeper", "\"\""), &nodes.issuer);
     refused(nowhere, "cluster.zookeeper is empty").await;
-    let open = channel_settings(&nodes.zookeeper).set("cluster.listen", "\"0.0.0.0:0\"");
+    let open = settings(&nodes.zookeeper).set("cluster.listen", "\"0.0.0.0:0\"");
     let open = Gateway::channel(open.set("cluster.advertise", "\"127.0.0.1:1\""), &nodes.issuer);
     refused(open, "takes unencrypted links from other machines").await;
     alice.send(text(&room, "still here")).await;
