@@ -4,7 +4,7 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
-use cluster::{ChannelLink, ConnectorLink, LinkError};
+use cluster::LinkError;
 use idgen::{Clock, FloorError, NodeId};
 use parking_lot::RwLock;
 use protocol::check::{self, Refused};
@@ -158,33 +158,6 @@ impl ChannelNode {
         node.start_rounds(&config).await?;
         node.start_tasks(inboxes, &store, &clock, &config);
         Ok(node)
-    }
-
-    /// Registers a connector and returns its way to this node. A connector registers once at a time.
-    pub fn connect(self: &Arc<Self>, connector: Arc<dyn ConnectorLink>) -> Arc<dyn ChannelLink> {
-        let link = NodeLink { node: self.clone(), connector: connector.node() };
-        self.links.register(connector);
-        Arc::new(link)
-    }
-
-    /// A connector is gone, and with it every route through it.
-    pub fn disconnect(&self, connector: &Arc<dyn ConnectorLink>) {
-        if !self.links.unregister(connector) {
-            return;
-        }
-        self.forget_routes(connector.node());
-        self.watches.forget_connector(connector.node());
-    }
-
-    /// Forgets every route through a connector; who was online only there is looked at.
-    fn forget_routes(&self, connector: NodeId) {
-        let mut offline = Vec::new();
-        self.routes.remove_connector(connector, |tenant, user| {
-            offline.push((tenant.to_owned(), user.to_owned()));
-        });
-        for (tenant, user) in offline {
-            self.watches.changed(&tenant, &user);
-        }
     }
 
     /// Creates a conversation with a chosen id, for seeding and back-ends. One that is there already stays as it is.
@@ -384,21 +357,5 @@ impl ChannelNode {
     fn shed(&self, asker: Asker, code: Code) {
         self.metrics.requests_shed.add(1);
         self.replies.refuse(asker, code);
-    }
-}
-
-/// A connector's way to this node, within one process: calls go straight through, so nothing can be reordered.
-struct NodeLink {
-    node: Arc<ChannelNode>,
-    connector: NodeId,
-}
-
-impl ChannelLink for NodeLink {
-    fn node(&self) -> NodeId {
-        self.node.node
-    }
-
-    fn send(&self, message: ToChannel) -> Result<(), LinkError> {
-        self.node.handle(self.connector, message)
     }
 }

@@ -3,10 +3,10 @@
 use std::path::PathBuf;
 
 use clap::Args;
-use connector::tls::Identity;
 
 use super::check_config::{read, refuse};
 use super::run::{Stop, finish, runtime};
+use super::serve::certificate;
 use super::settings::Settings;
 use crate::channel_node::ChannelProcess;
 use crate::config::{Config, Loaded, Problem, Problems, Sources, keys, load, validate};
@@ -84,10 +84,7 @@ impl ChannelCommand {
 async fn connector(loaded: &Loaded) -> anyhow::Result<()> {
     let (config, mut stop) = (&loaded.config, Stop::listen()?);
     let verifier = keys::verifier(loaded).map_err(Problems)?;
-    let tls = match (config.tls.cert.get(), config.tls.key.get()) {
-        (Some(cert), Some(key)) => Some(Identity::from_pem_files(cert, key)?),
-        _ => None,
-    };
+    let tls = certificate(config)?;
     let node = tokio::select! {
         node = ConnectorNode::start(config, verifier, tls) => node?,
         // While it waits it holds nothing.
