@@ -17,6 +17,9 @@ use crate::gateway::GatewayError;
 use crate::http::{self, Metric, Status};
 use crate::plain_http::PlainHttp;
 
+/// How long what was asked while the node waited may still be answered.
+const LAST_ANSWERS: Duration = Duration::from_secs(1);
+
 /// What the configuration says of ZooKeeper.
 pub fn zookeeper(config: &Config) -> ZooKeeperConfig {
     let own = &config.cluster;
@@ -57,7 +60,8 @@ pub async fn join(
         _ = waiting.serve(listener, http::router(Arc::new(Waiting)));
     }
     let joined = ZooKeeperMembership::join(zookeeper(config), record).await;
-    waiting.stopped().await;
+    // Who asks slowly is cut off: nobody keeps a node from starting.
+    _ = tokio::time::timeout(LAST_ANSWERS, waiting.stopped()).await;
     Ok(joined?)
 }
 

@@ -109,7 +109,8 @@ impl Gateway {
     }
 
     fn node(mode: Mode, settings: Settings, issuer: &Issuer) -> Gateway {
-        let gateway = Gateway { issuer: issuer.clone(), ..Gateway::new(mode) };
+        let mut gateway = Gateway::new(mode);
+        gateway.issuer = issuer.clone();
         fs::write(gateway.config(), gateway.config_text(&settings)).unwrap();
         gateway
     }
