@@ -1,8 +1,6 @@
 //! What an operator may ask of a running gateway, on a loopback listener of its own: what became of a message, and
 //! who came and went.
 
-use std::io;
-use std::net::SocketAddr;
 use std::sync::Arc;
 
 use axum::extract::{Query, Request, State};
@@ -17,48 +15,11 @@ use protocol::v1::{Timeline, TimelineMember, TimelinePush};
 use serde::{Deserialize, Serialize};
 use serde_json::json;
 use storage::presence::{MAX_EVENTS, PresenceEvent, PresenceState};
-use tokio_util::sync::CancellationToken;
-use tokio_util::task::TaskTracker;
 
 use crate::http::asks_loopback;
 
-/// The listener and its task.
-#[derive(Default)]
-pub struct Admin {
-    tasks: TaskTracker,
-    stop: CancellationToken,
-}
-
-impl Admin {
-    /// Serves until stopped.
-    ///
-    /// # Errors
-    /// The listener does not fit the runtime.
-    pub fn serve(
-        &self,
-        listener: tokio::net::TcpListener,
-        channel: Arc<ChannelNode>,
-    ) -> io::Result<SocketAddr> {
-        let address = listener.local_addr()?;
-        let stop = self.stop.clone().cancelled_owned();
-        let served = axum::serve(listener, router(channel)).with_graceful_shutdown(stop);
-        self.tasks.spawn(async move {
-            if let Err(error) = served.await {
-                tracing::error!(%error, "the admin listener has ended");
-            }
-        });
-        Ok(address)
-    }
-
-    /// Takes no more requests. What is being answered may still end.
-    pub fn stop(&self) {
-        self.stop.cancel();
-        self.tasks.close();
-    }
-}
-
 /// `GET /admin/timeline?tenant=&conversation=&seq=[&after=]` and `GET /admin/presence?tenant=[&after=][&limit=]`.
-fn router(channel: Arc<ChannelNode>) -> Router {
+pub fn router(channel: Arc<ChannelNode>) -> Router {
     Router::new()
         .route("/admin/timeline", get(timeline))
         .route("/admin/presence", get(presence))

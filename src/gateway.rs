@@ -10,20 +10,22 @@ use axum::Router;
 use channel::config::{ChannelConfig, CreationLimit};
 use channel::device_limit::{DeviceLimit, KickRule};
 use channel::node::{ChannelNode, StartError};
-use cluster::FixedMembership;
+use cluster::link::tls::LinkTlsError;
+use cluster::{FixedMembership, JoinError};
 use connector::auth::Verifier;
-use connector::ports::http::HttpPort;
-use connector::tls::{Identity, TlsError, Use};
-use connector::websocket::upgrade::{BadOrigin, UpgradePolicy};
+use connector::tls::{Identity, TlsError};
+use connector::websocket::upgrade::BadOrigin;
 use connector::{Connector, ConnectorConfig};
 use idgen::{Clock, NodeId, NodeType, SystemClock, WorkerNumber};
 
-use crate::admin::Admin;
+use crate::admin;
 use crate::config::Config;
-use crate::config::setting::{Backend, Kick, Plaintext};
+use crate::config::setting::{Backend, Kick};
 use crate::descriptors;
 use crate::dev_data::Addresses;
 use crate::http::{self, Status};
+use crate::listeners::{Listeners, bind};
+use crate::plain_http::PlainHttp;
 use crate::seed::{self, SeedError};
 use crate::status::Nodes;
 use crate::store::{OpenStore, StoreOpenError};
@@ -46,7 +48,7 @@ pub struct GatewayParts {
 /// A running gateway.
 pub struct Gateway {
     addresses: Addresses,
-    admin: Admin,
+    admin: PlainHttp,
     nodes: Arc<Nodes>,
 }
 
@@ -69,6 +71,12 @@ pub enum GatewayError {
     Number(#[from] idgen::OutOfRange),
     #[error("node.number: {0}")]
     Node(#[from] idgen::IdError),
+    #[error("cluster.listen is off")]
+    NoLinks,
+    #[error(transparent)]
+    Join(#[from] JoinError),
+    #[error("cluster: {0}")]
+    LinkTls(#[from] LinkTlsError),
 }
 
 impl Gateway {
@@ -90,7 +98,7 @@ impl Gateway {
             seed::seed(&*store.shared(), &channel).await?;
         }
         let nodes = Arc::new(Nodes { store, channel, connector, draining: AtomicBool::new(false) });
-        let mut gateway = Gateway { addresses: Addresses::default(), admin: Admin::default(), nodes };
+        let mut gateway = Gateway { addresses: Addresses::default(), admin: PlainHttp::default(), nodes };
         gateway.listen(&parts.config, parts.tls, parts.quic, parts.pages)?;
         tell_limits(&parts.config);
         Ok(gateway)
@@ -130,64 +138,16 @@ impl Gateway {
         pages: Router,
     ) -> Result<(), GatewayError> {
         // Everything is bound before anything is served: a gateway that cannot have all its ports takes no device.
-        let tcp = config.tcp.listen.0.map(|address| bind("TCP", address)).transpose()?;
-        let http = config.http.listen.0.map(|address| bind("HTTP", address)).transpose()?;
-        let admin = config.admin.listen.0.map(|address| bind("admin", address)).transpose()?;
-        let udp = config.quic.listen.0.zip(quic);
-        let udp = udp.map(|(address, identity)| self.bind_quic(config, &identity, address)).transpose()?;
-        if let Some((listener, address)) = tcp {
-            self.addresses.tcp = Some(address);
-            let plain = tls.is_none() || config.tcp.plaintext == Plaintext::Allow;
-            self.nodes.connector.serve_tcp(listener, server_config(tls.as_ref(), Use::Device)?, plain);
-        }
-        if let Some((listener, address)) = http {
-            self.addresses.http = Some(address);
-            let status: Arc<dyn Status> = self.nodes.clone();
-            let policy = UpgradePolicy::new(config.http.allowed_origins.iter().cloned())?;
-            let router = http::router(status).merge(pages);
-            let tls = server_config(tls.as_ref(), Use::Http)?;
-            self.nodes.connector.serve_http(listener, HttpPort { policy, router, tls });
-        }
-        if let Some((listener, address)) = admin {
+        let operator = config.admin.listen.0.map(|address| bind("admin", address)).transpose()?;
+        let listeners = Listeners::bind(config, tls, quic)?;
+        let status: Arc<dyn Status> = self.nodes.clone();
+        self.addresses = listeners.serve(config, &self.nodes.connector, http::router(status).merge(pages))?;
+        if let Some((listener, address)) = operator {
             let failed = |source| GatewayError::Listen { port: "admin", address, source };
-            self.admin.serve(listener, self.nodes.channel.clone()).map_err(failed)?;
-        }
-        if let Some((endpoint, address)) = udp {
-            self.addresses.quic = Some(address);
-            self.nodes.connector.serve_quic(endpoint);
+            self.admin.serve(listener, admin::router(self.nodes.channel.clone())).map_err(failed)?;
         }
         Ok(())
     }
-
-    fn bind_quic(
-        &self,
-        config: &Config,
-        identity: &Identity,
-        address: SocketAddr,
-    ) -> Result<(quinn::Endpoint, SocketAddr), GatewayError> {
-        let silence = Duration::from_millis(3 * u64::from(config.limits.heartbeat_ms));
-        let failed = |source| GatewayError::Listen { port: "QUIC (UDP)", address, source };
-        let endpoint = connector::quic::bind(identity, address, silence).map_err(failed)?;
-        let address = endpoint.local_addr().map_err(failed)?;
-        Ok((endpoint, address))
-    }
-}
-
-fn bind(
-    port: &'static str,
-    address: SocketAddr,
-) -> Result<(tokio::net::TcpListener, SocketAddr), GatewayError> {
-    let failed = |source| GatewayError::Listen { port, address, source };
-    let listener = connector::listen(address).map_err(failed)?;
-    let bound = listener.local_addr().map_err(failed)?;
-    Ok((listener, bound))
-}
-
-fn server_config(
-    identity: Option<&Identity>,
-    r#use: Use,
-) -> Result<Option<Arc<rustls::ServerConfig>>, TlsError> {
-    identity.map(|identity| identity.server_config(r#use)).transpose()
 }
 
 fn node_ids(config: &Config) -> Result<(NodeId, NodeId), GatewayError> {
@@ -197,7 +157,7 @@ fn node_ids(config: &Config) -> Result<(NodeId, NodeId), GatewayError> {
     Ok((id(NodeType::Connector)?, id(NodeType::Channel)?))
 }
 
-fn channel_config(config: &Config, node: NodeId, number: WorkerNumber) -> ChannelConfig {
+pub(crate) fn channel_config(config: &Config, node: NodeId, number: WorkerNumber) -> ChannelConfig {
     let devices = &config.devices;
     let rule = match devices.rule {
         Kick::KickOldest => KickRule::KickOldest,
@@ -217,7 +177,7 @@ fn channel_config(config: &Config, node: NodeId, number: WorkerNumber) -> Channe
     }
 }
 
-fn connector_config(config: &Config, node: NodeId) -> ConnectorConfig {
+pub(crate) fn connector_config(config: &Config, node: NodeId) -> ConnectorConfig {
     let limits = &config.limits;
     ConnectorConfig {
         heartbeat: Duration::from_millis(limits.heartbeat_ms.into()),
@@ -234,7 +194,7 @@ fn connector_config(config: &Config, node: NodeId) -> ConnectorConfig {
     }
 }
 
-fn tell_limits(config: &Config) {
+pub(crate) fn tell_limits(config: &Config) {
     let (max_sockets, max_connections) = (descriptors::for_connections(), config.limits.max_connections);
     if max_sockets < max_connections {
         tracing::info!(

@@ -5,7 +5,11 @@
 //! | [`cli`] | the command line |
 //! | [`config`] | the configuration |
 //! | [`gateway`] | connector and channel node in one process |
+//! | [`connector_node`], [`channel_node`] | each of them as a process of its own |
+//! | [`membership`] | how they become members of their cluster |
+//! | [`listeners`] | the ports for devices |
 //! | [`http`], [`status`] | the page, health and metrics; what they tell |
+//! | [`plain_http`], [`admin`] | HTTP without devices; what an operator may ask |
 //! | [`dev_data`], [`seed`] | what `whimbrel dev` keeps and starts with |
 //! | [`store`] | the store that the configuration names |
 //! | [`telemetry`] | log lines |
@@ -13,12 +17,17 @@
 //! | [`private_file`] | files that only the gateway's user may read |
 
 mod admin;
+mod channel_node;
 mod cli;
 mod config;
+mod connector_node;
 mod descriptors;
 mod dev_data;
 mod gateway;
 mod http;
+mod listeners;
+mod membership;
+mod plain_http;
 mod private_file;
 mod seed;
 mod status;

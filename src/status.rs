@@ -26,37 +26,53 @@ pub struct Nodes {
 impl Status for Nodes {
     fn not_ready(&self) -> BoxFuture<'_, Vec<String>> {
         Box::pin(async {
-            let mut reasons = Vec::new();
+            let mut reasons = store_reasons(&self.store).await;
             if self.draining.load(Ordering::Acquire) {
-                reasons.push("the gateway is shutting down".to_owned());
-            }
-            if let Some(failed) = self.store.failed() {
-                reasons.push(format!("the store takes no writes: {failed}"));
-            }
-            // Nobody can make a conversation of this name, so this reads and finds nothing.
-            let nothing = ConversationKey::new("", "");
-            match tokio::time::timeout(PROBE, self.store.shared().tip(&nothing)).await {
-                Ok(Ok(_)) => {}
-                Ok(Err(error)) => reasons.push(error.to_string()),
-                Err(_) => reasons.push(format!("the store did not answer within {PROBE:?}")),
+                reasons.insert(0, "the gateway is shutting down".to_owned());
             }
             reasons
         })
     }
 
     fn metrics(&self) -> Vec<Metric> {
-        let sessions = self.connector.sessions() as u64;
-        let mut metrics = vec![Metric::gauge("connector", "sessions", "Devices logged in now.", sessions)];
-        let counters = [
-            ("connector", self.connector.metrics().snapshot()),
-            ("channel", self.channel.metrics().list()),
-            ("store", self.store.metrics()),
-        ];
-        for (part, counters) in counters {
-            metrics.extend(
-                counters.into_iter().map(|(name, help, value)| Metric::counter(part, name, help, value)),
-            );
-        }
+        let mut metrics = connector_metrics(&self.connector);
+        metrics.extend(channel_metrics(&self.channel, &self.store));
         metrics
     }
+}
+
+/// Why a store takes no work.
+pub async fn store_reasons(store: &OpenStore) -> Vec<String> {
+    let mut reasons = Vec::new();
+    if let Some(failed) = store.failed() {
+        reasons.push(format!("the store takes no writes: {failed}"));
+    }
+    // Nobody can make a conversation of this name, so this reads and finds nothing.
+    let nothing = ConversationKey::new("", "");
+    match tokio::time::timeout(PROBE, store.shared().tip(&nothing)).await {
+        Ok(Ok(_)) => {}
+        Ok(Err(error)) => reasons.push(error.to_string()),
+        Err(_) => reasons.push(format!("the store did not answer within {PROBE:?}")),
+    }
+    reasons
+}
+
+/// What a connector counts.
+pub fn connector_metrics(connector: &Connector) -> Vec<Metric> {
+    let sessions = connector.sessions() as u64;
+    let mut metrics = vec![Metric::gauge("connector", "sessions", "Devices logged in now.", sessions)];
+    metrics.extend(counters("connector", connector.metrics().snapshot()));
+    metrics
+}
+
+/// What a channel node and its store count.
+pub fn channel_metrics(channel: &ChannelNode, store: &OpenStore) -> Vec<Metric> {
+    counters("channel", channel.metrics().list()).chain(counters("store", store.metrics())).collect()
+}
+
+fn counters(
+    part: &'static str,
+    list: Vec<(&'static str, &'static str, u64)>,
+) -> impl Iterator<Item = Metric> {
+    list.into_iter().map(move |(name, help, value)| Metric::counter(part, name, help, value))
 }

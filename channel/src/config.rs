@@ -1,7 +1,9 @@
 //! What a channel node is told at start.
 
+use std::sync::Arc;
 use std::time::Duration;
 
+use cluster::Lease;
 use idgen::{NodeId, WorkerNumber};
 
 pub use crate::creations::CreationLimit;
@@ -17,6 +19,8 @@ pub struct ChannelConfig {
     pub node: NodeId,
     /// Stands in every DeviceId this node makes; nobody else may use it meanwhile.
     pub worker: WorkerNumber,
+    /// While it holds, that is so.
+    pub lease: Arc<Lease>,
     /// Tasks that number messages; conversations are spread over them.
     pub slot_tasks: usize,
     /// How long a user must be less present before anybody is told.
@@ -36,6 +40,7 @@ impl ChannelConfig {
         Self {
             node,
             worker,
+            lease: Arc::new(Lease::for_ever()),
             slot_tasks: 64,
             presence_grace: PRESENCE_GRACE,
             device_limit: DeviceLimit::default(),

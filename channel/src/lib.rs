@@ -20,6 +20,7 @@
 //! | `readers` | requests that are answered from the store, each in a task |
 //! | `login` | a device logs in: id, epoch, route |
 //! | `resend` | pushed messages, read again from the log |
+//! | `heads` | how far conversations reach, told after a change of nodes |
 //! | `history`, `window` | Sync: reads from the log; which seqs it looks at (pure) |
 //! | `render` | a stored entry as it is served: without its content once it was recalled |
 //! | `conversations`, `page`, `member_page` | lists of conversations and of members; how the former go on (pure) |
@@ -39,6 +40,7 @@ mod dispatch;
 mod duels;
 mod falling;
 mod fanout;
+mod heads;
 mod history;
 pub mod links;
 mod login;

@@ -4,6 +4,7 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
 
+use cluster::Lease;
 use idgen::{Clock, DeviceId, DeviceType, GenerateError, Generator, MAX_WAIT_MILLIS, NodeId, WorkerNumber};
 use parking_lot::Mutex;
 use protocol::check::{self, Refused};
@@ -38,6 +39,7 @@ pub struct Login {
     clock: Arc<dyn Clock>,
     metrics: Arc<Metrics>,
     generator: Mutex<Generator>,
+    lease: Arc<Lease>,
     last_epoch: AtomicU64,
     limit: DeviceLimit,
     duels: Mutex<Duels>,
@@ -65,6 +67,7 @@ impl Login {
             clock,
             metrics,
             generator,
+            lease: Arc::new(Lease::for_ever()),
             last_epoch,
             limit: DeviceLimit::default(),
             duels: Mutex::default(),
@@ -76,6 +79,11 @@ impl Login {
     /// Holds users to another limit of devices.
     pub fn limited(self, limit: DeviceLimit) -> Self {
         Self { limit, ..self }
+    }
+
+    /// Makes ids only while the lease of their number holds.
+    pub fn leased(self, lease: Arc<Lease>) -> Self {
+        Self { lease, ..self }
     }
 
     /// A place among the logins in progress; `None` if there is none free.
@@ -138,6 +146,10 @@ impl Login {
     async fn new_id(&self, device_type: DeviceType) -> Result<DeviceId, Refused> {
         let mut left = MAX_ID_WAIT;
         loop {
+            if !self.lease.holds() {
+                tracing::warn!("the lease of the node's number has ended; no device id can be made");
+                return Err(Code::UNAVAILABLE.into());
+            }
             let made = self.generator.lock().generate(device_type, self.clock.unix_millis());
             let wait = match made {
                 Ok(id) => return Ok(id),

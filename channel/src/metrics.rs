@@ -33,6 +33,8 @@ counters! {
     logins,
     /// Logins refused or failed.
     logins_refused,
+    /// Sessions that connectors told again after a change of nodes.
+    announced,
     /// Connections closed because their device connected again.
     superseded,
     /// Connections closed, and logins refused, because the user has too many devices of a type.

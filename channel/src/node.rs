@@ -4,7 +4,7 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
-use cluster::{ChannelLink, ConnectorLink, LinkError};
+use cluster::LinkError;
 use idgen::{Clock, FloorError, NodeId};
 use parking_lot::RwLock;
 use protocol::check::{self, Refused};
@@ -23,6 +23,7 @@ use crate::conversation::event::{self, ReplyTo};
 use crate::creations::Creations;
 use crate::dispatch::{self, Job, Read};
 use crate::fanout::Fanout;
+use crate::heads::Heads;
 use crate::links::Links;
 use crate::login::{self, Login};
 use crate::metrics::{Metrics, Snapshot};
@@ -41,7 +42,11 @@ use crate::tickets::Tickets;
 use crate::timeline::Timelines;
 use crate::watch::Watches;
 
+mod announce;
+mod host;
 mod sessions;
+
+pub use host::Host;
 
 /// Why a node does not start.
 #[derive(Debug, thiserror::Error)]
@@ -68,6 +73,7 @@ pub struct ChannelNode {
     resender: Arc<Resender>,
     presence: Arc<PresenceLog>,
     timelines: Arc<Timelines>,
+    heads: Arc<Heads>,
     rounds: Arc<Rounds>,
     replies: Replies,
     tickets: Arc<Tickets>,
@@ -106,7 +112,8 @@ impl ChannelNode {
             metrics.clone(),
             generator,
         )
-        .limited(config.device_limit);
+        .limited(config.device_limit)
+        .leased(config.lease.clone());
         let readers = Readers::new(
             store.clone(),
             routes.clone(),
@@ -130,13 +137,14 @@ impl ChannelNode {
         let node = Arc::new(ChannelNode {
             node: config.node,
             routes,
-            links,
+            links: links.clone(),
             watches: watches.clone(),
             login: Arc::new(login),
             readers: Arc::new(readers),
             resender: Arc::new(resender),
             presence,
             timelines,
+            heads: Arc::new(Heads::new(store.clone(), links)),
             rounds: Arc::new(rounds),
             replies,
             tickets,
@@ -150,27 +158,6 @@ impl ChannelNode {
         node.start_rounds(&config).await?;
         node.start_tasks(inboxes, &store, &clock, &config);
         Ok(node)
-    }
-
-    /// Registers a connector and returns its way to this node. A connector registers once at a time.
-    pub fn connect(self: &Arc<Self>, connector: Arc<dyn ConnectorLink>) -> Arc<dyn ChannelLink> {
-        let link = NodeLink { node: self.clone(), connector: connector.node() };
-        self.links.register(connector);
-        Arc::new(link)
-    }
-
-    /// A connector is gone, and with it every route through it.
-    pub fn disconnect(&self, connector: &Arc<dyn ConnectorLink>) {
-        if !self.links.unregister(connector) {
-            return;
-        }
-        let mut offline = Vec::new();
-        self.routes.remove_connector(connector.node(), |tenant, user| {
-            offline.push((tenant.to_owned(), user.to_owned()));
-        });
-        for (tenant, user) in offline {
-            self.watches.changed(&tenant, &user);
-        }
     }
 
     /// Creates a conversation with a chosen id, for seeding and back-ends. One that is there already stays as it is.
@@ -315,6 +302,7 @@ impl ChannelNode {
             Some(to_channel::Body::Detach(detach)) => self.detach(&detach),
             Some(to_channel::Body::Suspend(suspend)) => self.suspend(&suspend),
             Some(to_channel::Body::Revive(revive)) => self.revive(connector, revive),
+            Some(to_channel::Body::Announce(announce)) => self.announce(connector, announce),
             Some(to_channel::Body::Resend(resend)) => return self.resend(connector, resend),
             // A newer node's message; there is nobody to tell.
             None => {}
@@ -369,21 +357,5 @@ impl ChannelNode {
     fn shed(&self, asker: Asker, code: Code) {
         self.metrics.requests_shed.add(1);
         self.replies.refuse(asker, code);
-    }
-}
-
-/// A connector's way to this node, within one process: calls go straight through, so nothing can be reordered.
-struct NodeLink {
-    node: Arc<ChannelNode>,
-    connector: NodeId,
-}
-
-impl ChannelLink for NodeLink {
-    fn node(&self) -> NodeId {
-        self.node.node
-    }
-
-    fn send(&self, message: ToChannel) -> Result<(), LinkError> {
-        self.node.handle(self.connector, message)
     }
 }

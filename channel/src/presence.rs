@@ -80,6 +80,14 @@ impl Presence {
         }
     }
 
+    /// Every session at this connector is over.
+    pub fn forget_connector(&mut self, connector: NodeId) {
+        let at_it = |watcher: &&Watcher| watcher.connector == connector;
+        let devices = self.watchers.values().flat_map(|watchers| watchers.iter().filter(at_it));
+        let devices: Vec<u64> = devices.map(|watcher| watcher.device).collect();
+        devices.into_iter().for_each(|device| self.remove(device));
+    }
+
     /// The users that a device watches in the session of this epoch.
     pub fn watched_by(&self, device: u64, epoch: u64) -> &[Arc<UserKey>] {
         let watched = self.watched.get(&device).filter(|watched| watched.epoch == epoch);

@@ -3,6 +3,7 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
+use idgen::NodeId;
 use parking_lot::Mutex;
 use prost::Message as _;
 use protocol::check::{self, Refused};
@@ -57,6 +58,11 @@ impl Watches {
     /// A session is over, and with it what it watched.
     pub fn forget(&self, device: u64, epoch: u64) {
         self.presence.lock().forget(device, epoch);
+    }
+
+    /// A connector is gone, and with it every session.
+    pub fn forget_connector(&self, connector: NodeId) {
+        self.presence.lock().forget_connector(connector);
     }
 
     /// Whether a device watches anybody in this session.

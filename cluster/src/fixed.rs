@@ -15,7 +15,12 @@ pub struct FixedMembership {
 impl FixedMembership {
     /// `connector` and `channel` in one process.
     pub fn single(connector: NodeId, channel: NodeId) -> FixedMembership {
-        FixedMembership { view: watch::Sender::new(Arc::new(View::single(connector, channel))) }
+        FixedMembership::of(View::single(connector, channel))
+    }
+
+    /// Any cluster.
+    pub fn of(view: View) -> FixedMembership {
+        FixedMembership { view: watch::Sender::new(Arc::new(view)) }
     }
 }
 

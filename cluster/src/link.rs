@@ -4,10 +4,53 @@
 //! decided outcome when it is full: a request comes back to the connector, which answers its device with a
 //! retryable OVERLOADED; a push is taken by the device's outbox, which is bounded in bytes and falls back to Head.
 //!
-//! Within one process a link is the other side itself behind these traits: the messages travel unencoded.
+//! Within one process a link is the other side itself behind these traits: the messages travel unencoded. Between
+//! processes it is a TCP connection that the connector dials, and a session that outlives it:
+//!
+//! | file | noun |
+//! |---|---|
+//! | [`wire`] | messages as bytes |
+//! | [`hello`] | pure: who may link with whom |
+//! | [`core`] | pure: numbers, windows, bounds of one session |
+//! | [`hints`] | pure: what is left of pushes that found the link full |
+//! | [`socket`] | one connection: reads, writes, pings |
+//! | [`dial`], [`listen`] | a connector's side, a channel node's side |
+//! | [`tls`] | certificates of nodes |
+
+use std::time::Duration;
 
 use idgen::NodeId;
 use protocol::node::v1::{ToChannel, ToConnector};
+
+pub mod core;
+pub mod dial;
+pub mod hello;
+pub mod hints;
+pub mod listen;
+pub mod socket;
+pub mod tls;
+pub mod wire;
+
+/// How a node links with others.
+#[derive(Clone, Debug)]
+pub struct LinkConfig {
+    pub me: hello::Me,
+    pub pace: socket::Pace,
+    /// Certificates for both sides; plain without.
+    pub tls: Option<tls::LinkTls>,
+    /// How long what is said to a node out of reach is held before whoever asked is told.
+    pub hold: Duration,
+    /// How long the routes of a connector out of reach are kept, unless it is known to be gone.
+    pub linger: Duration,
+}
+
+impl LinkConfig {
+    /// The usual times, without TLS.
+    pub fn new(me: hello::Me) -> LinkConfig {
+        let (hold, linger) = (Duration::from_secs(10), Duration::from_secs(15));
+        LinkConfig { me, pace: socket::Pace::default(), tls: None, hold, linger }
+    }
+}
 
 /// A connector's way to one channel node.
 pub trait ChannelLink: Send + Sync + 'static {
@@ -16,6 +59,11 @@ pub trait ChannelLink: Send + Sync + 'static {
 
     /// Hands a message over. `Detach` is always taken while the link is up.
     fn send(&self, message: ToChannel) -> Result<(), LinkError>;
+
+    /// Whether the node is within reach now. What is sent while it is not is held for a while.
+    fn is_up(&self) -> bool {
+        true
+    }
 }
 
 /// A channel node's way to one connector.

@@ -5,38 +5,63 @@ use std::sync::Arc;
 use idgen::NodeId;
 use tokio::sync::watch;
 
+use crate::record::NodeRecord;
 use crate::slot::Slot;
+use crate::slots::Table;
 
 /// One state of the cluster. A newer one has a higher version.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct View {
     pub version: u64,
-    pub connectors: Vec<NodeId>,
-    pub channels: Vec<NodeId>,
-    owners: Owners,
-}
-
-#[derive(Clone, Debug, PartialEq, Eq)]
-enum Owners {
-    One(NodeId),
+    /// Sorted by id, one each.
+    nodes: Vec<NodeRecord>,
+    owners: Table,
 }
 
 impl View {
+    /// A cluster of these nodes; who owns what follows from them. Of two records with one id the later incarnation
+    /// counts.
+    pub fn new(version: u64, mut nodes: Vec<NodeRecord>) -> View {
+        nodes.sort_unstable_by_key(|record| (record.node, std::cmp::Reverse(record.incarnation)));
+        nodes.dedup_by_key(|record| record.node);
+        let channels = nodes.iter().filter(|record| record.is_channel());
+        let candidates: Vec<_> = channels.map(NodeRecord::candidate).collect();
+        View { version, owners: Table::draw(&candidates), nodes }
+    }
+
     /// A cluster whose one channel node owns every slot.
     pub fn single(connector: NodeId, channel: NodeId) -> View {
-        View {
-            version: 1,
-            connectors: vec![connector],
-            channels: vec![channel],
-            owners: Owners::One(channel),
-        }
+        View::new(1, vec![NodeRecord::new(connector, 1), NodeRecord::new(channel, 1)])
+    }
+
+    /// Every node, by id.
+    pub fn nodes(&self) -> &[NodeRecord] {
+        &self.nodes
+    }
+
+    /// Those that terminate device connections.
+    pub fn connectors(&self) -> impl Iterator<Item = &NodeRecord> {
+        self.nodes.iter().filter(|record| !record.is_channel())
+    }
+
+    /// Those that own slots, or may.
+    pub fn channels(&self) -> impl Iterator<Item = &NodeRecord> {
+        self.nodes.iter().filter(|record| record.is_channel())
+    }
+
+    /// The node of this id.
+    pub fn node(&self, id: NodeId) -> Option<&NodeRecord> {
+        self.nodes.binary_search_by_key(&id, |record| record.node).ok().map(|at| &self.nodes[at])
     }
 
     /// The channel node that owns a slot; `None` while nobody does.
-    pub fn owner(&self, _slot: Slot) -> Option<NodeId> {
-        match self.owners {
-            Owners::One(node) => Some(node),
-        }
+    pub fn owner(&self, slot: Slot) -> Option<NodeId> {
+        self.owners.owner(slot)
+    }
+
+    /// The slots that a node owns.
+    pub fn owned_by(&self, node: NodeId) -> impl Iterator<Item = Slot> + '_ {
+        self.owners.owned_by(node)
     }
 }
 

@@ -20,6 +20,16 @@ impl Slot {
         Slot::hash(b'c', tenant, conversation)
     }
 
+    /// Every slot, ascending.
+    pub fn all() -> impl Iterator<Item = Slot> {
+        (0..SLOTS).map(Slot)
+    }
+
+    /// The slot with this number, from 0 to `SLOTS - 1`.
+    pub fn from_number(number: u16) -> Option<Slot> {
+        (number < SLOTS).then_some(Slot(number))
+    }
+
     /// 0 to `SLOTS - 1`.
     pub fn number(self) -> u16 {
         self.0

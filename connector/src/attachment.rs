@@ -60,6 +60,11 @@ impl Drop for Attachment {
 pub(crate) fn end(core: &Core, handle: &Handle) {
     handle.end();
     core.sessions.remove(handle.device, handle.epoch);
+    take_back(core, handle);
+}
+
+/// Takes the route of a session that is over back.
+pub(crate) fn take_back(core: &Core, handle: &Handle) {
     let Identity { tenant, user, .. } = &*handle.identity;
     let (tenant, user) = (tenant.clone(), user.clone());
     let detach = Detach { tenant, user, device_id: handle.device, epoch: handle.epoch };

@@ -4,14 +4,17 @@ use std::sync::Arc;
 use std::sync::atomic::AtomicUsize;
 use std::time::Duration;
 
+use bytes::Bytes;
 use cluster::{ChannelLink, ConnectorLink, Membership};
 use idgen::{Clock, NodeId};
 use parking_lot::Mutex;
+use protocol::Proto as _;
 use protocol::code::Code;
 use protocol::node;
 use protocol::node::v1::push::Telling;
 use protocol::node::v1::to_connector::Body;
 use protocol::node::v1::{Push, ToConnector};
+use protocol::v1::{Head, ServerFrame, server_frame};
 use tokio::time::MissedTickBehavior;
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
@@ -43,6 +46,9 @@ pub struct Connector {
     pub(crate) sockets: Arc<AtomicUsize>,
     /// Those that have none.
     pub(crate) datagrams: Arc<AtomicUsize>,
+    /// Links to channel nodes in other processes.
+    pub(crate) link_tasks: TaskTracker,
+    pub(crate) link_stop: CancellationToken,
 }
 
 impl Connector {
@@ -60,6 +66,8 @@ impl Connector {
             stop: CancellationToken::new(),
             sockets: Arc::default(),
             datagrams: Arc::default(),
+            link_tasks: TaskTracker::new(),
+            link_stop: CancellationToken::new(),
         });
         connector.tasks.spawn(tick(connector.core.clone(), connector.stop.clone()));
         connector
@@ -67,12 +75,17 @@ impl Connector {
 
     /// The way channel nodes reach this connector.
     pub fn link(&self) -> Arc<dyn ConnectorLink> {
-        Arc::new(InProcess { core: self.core.clone(), received: Mutex::default() })
+        incoming(self.core.clone())
     }
 
     /// Adds the way to a channel node.
     pub fn add_channel(&self, link: Arc<dyn ChannelLink>) {
         self.core.uplink.add(link);
+    }
+
+    /// How many channel nodes are within reach.
+    pub fn linked(&self) -> usize {
+        self.core.uplink.linked()
     }
 
     /// How many devices are logged in here.
@@ -109,10 +122,15 @@ impl Connector {
             self.tasks.close();
             self.tasks.wait().await;
         };
-        match tokio::time::timeout(deadline, drained).await {
+        let left = match tokio::time::timeout(deadline, drained).await {
             Ok(()) => 0,
             Err(_) => self.tasks.len(),
-        }
+        };
+        // What devices said last, and that they are gone, is still told.
+        self.link_stop.cancel();
+        self.link_tasks.close();
+        self.link_tasks.wait().await;
+        left
     }
 }
 
@@ -128,13 +146,18 @@ async fn tick(core: Arc<Core>, stop: CancellationToken) {
     }
 }
 
-/// A channel node in the same process calls the connector itself.
-struct InProcess {
+/// The end of a link at this connector.
+pub(crate) fn incoming(core: Arc<Core>) -> Arc<dyn ConnectorLink> {
+    Arc::new(Incoming { core, received: Mutex::default() })
+}
+
+/// Handles what one channel node says. In the same process the node calls it itself.
+struct Incoming {
     core: Arc<Core>,
     received: Mutex<Received>,
 }
 
-impl ConnectorLink for InProcess {
+impl ConnectorLink for Incoming {
     fn node(&self) -> NodeId {
         self.core.config.node
     }
@@ -171,7 +194,7 @@ impl ConnectorLink for InProcess {
     }
 }
 
-impl InProcess {
+impl Incoming {
     fn push(&self, push: &Push) {
         let now = self.core.seconds();
         if push.seq == 0 || self.is_wanted(push, now) {
@@ -205,9 +228,11 @@ impl InProcess {
 
 fn push_to_all(core: &Core, push: &Push, now: u32) {
     core.metrics.pushes.add(push.targets.len() as u64);
+    let hint = push.frame.is_empty().then(|| head(push));
+    let frame = hint.as_ref().unwrap_or(&push.frame);
     for target in &push.targets {
         let pushed = core.sessions.with(target.device_id, target.epoch, |handle| {
-            if handle.push(&push.frame, &push.conversation, push.seq, now) {
+            if handle.push(frame, &push.conversation, push.seq, now) {
                 core.watch_unacknowledged(handle);
             }
         });
@@ -215,6 +240,13 @@ fn push_to_all(core: &Core, push: &Push, now: u32) {
             core.metrics.pushes_missed.add(1);
         }
     }
+}
+
+/// A push whose content found its link full: the device fetches it.
+fn head(push: &Push) -> Bytes {
+    let conversation = String::from_utf8_lossy(&push.conversation).into_owned();
+    let body = Some(server_frame::Body::Head(Head { conversation, tip: push.seq }));
+    ServerFrame { session_seq: 0, re: 0, body }.encode_to_vec().into()
 }
 
 fn copy_of(copy: node::v1::Copy) -> Option<Copy> {

@@ -22,6 +22,7 @@
 //! | `core` | what every connection shares |
 //! | `uplink` | the way to the owner of a slot |
 //! | [`received`] | pure: which pushes a link has brought |
+//! | `follow`, `remote` | links to channel nodes in other processes: as they come and go; one of them |
 //! | [`metrics`] | counters |
 
 mod accept;
@@ -30,7 +31,9 @@ mod attachment;
 mod closing;
 mod connection;
 mod core;
+mod follow;
 mod handshake;
+mod remote;
 mod resume;
 mod uplink;
 

@@ -3,7 +3,7 @@
 use std::collections::HashMap;
 use std::sync::Arc;
 
-use cluster::{ChannelLink, LinkError, Membership, Slot};
+use cluster::{ChannelLink, LinkError, Membership, Slot, View};
 use idgen::NodeId;
 use parking_lot::RwLock;
 use protocol::limit::CLIENT_MSG_ID_BYTES;
@@ -27,6 +27,26 @@ impl Uplink {
     /// Adds the link to a channel node, or replaces it.
     pub fn add(&self, link: Arc<dyn ChannelLink>) {
         self.links.write().insert(link.node(), link);
+    }
+
+    /// Takes the link to a channel node away.
+    pub fn remove(&self, node: NodeId) {
+        self.links.write().remove(&node);
+    }
+
+    /// Links that can take something now.
+    pub fn linked(&self) -> usize {
+        self.links.read().values().filter(|link| link.is_up()).count()
+    }
+
+    /// Who owns a user's slot now.
+    pub fn owner_of(&self, tenant: &str, user: &str) -> Option<NodeId> {
+        self.membership.snapshot().owner(Slot::of_user(tenant, user))
+    }
+
+    /// The cluster, now and whenever it changes.
+    pub fn views(&self) -> tokio::sync::watch::Receiver<Arc<View>> {
+        self.membership.watch()
     }
 
     /// Sends a device's request to the owner of what it is about.

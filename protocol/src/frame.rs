@@ -3,7 +3,7 @@
 use bytes::{Buf, Bytes};
 
 use crate::code::Code;
-use crate::limit::{FRAME_HEADER_BYTES, MAX_FRAME_BYTES};
+use crate::limit::{FRAME_HEADER_BYTES, MAX_LINK_FRAME_BYTES};
 
 /// Bit 0: the body is zstd-compressed. Reserved: no feature offers it yet, so a frame that sets it is refused.
 pub const FLAG_ZSTD: u8 = 1;
@@ -132,12 +132,12 @@ pub fn open(mut whole: Bytes) -> Result<Frame, FrameError> {
     Ok(Frame { flags, body: whole })
 }
 
-/// The header of a frame whose body has `body_length` bytes.
+/// The header of a frame whose body has `body_length` bytes, between device and connector or between nodes.
 ///
 /// # Panics
-/// In debug builds, if the body is over the limit: what this side writes is bounded where it is made.
+/// In debug builds, if the body is over any limit: what this side writes is bounded where it is made.
 pub fn header(flags: u8, body_length: usize) -> [u8; FRAME_HEADER_BYTES] {
-    debug_assert!(body_length < MAX_FRAME_BYTES);
+    debug_assert!(body_length < MAX_LINK_FRAME_BYTES);
     let [a, b, c, d] = (body_length as u32 + 1).to_be_bytes();
     [a, b, c, d, flags]
 }

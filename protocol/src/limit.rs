@@ -47,6 +47,10 @@ pub const MAX_BATCH_MESSAGES: usize = 128;
 pub const MAX_BATCH_BYTES: usize = 64 * 1024;
 /// Bytes that an entry needs beside its content or member list: ids, names of fields, numbers.
 pub const MAX_ENTRY_OVERHEAD_BYTES: usize = 2 * 1024;
+/// Most bytes a frame between nodes may hold after its length field.
+pub const MAX_LINK_FRAME_BYTES: usize = 1024 * 1024;
+/// Most bytes of one message between nodes; senders split what would be larger.
+pub const MAX_LINK_MESSAGE_BYTES: usize = MAX_LINK_FRAME_BYTES - 16;
 
 const _: () = assert!(MAX_CONTENT_BYTES + MAX_ENTRY_OVERHEAD_BYTES < MAX_FRAME_BYTES);
 const _: () = assert!(

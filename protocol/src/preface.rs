@@ -6,6 +6,9 @@
 /// `0xD7 'W' 'B' 0x01`: the last byte is the framing version.
 pub const PREFACE: [u8; 4] = [0xD7, b'W', b'B', 1];
 
+/// `0xD7 'W' 'L' 0x01` opens a link between nodes: a device at that port, or a node at a device's, is told apart at once.
+pub const LINK_PREFACE: [u8; 4] = [0xD7, b'W', b'L', 1];
+
 /// ALPN protocol name on QUIC and TLS.
 pub const ALPN: &[u8] = b"whimbrel/1";
 

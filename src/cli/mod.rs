@@ -4,6 +4,8 @@
 //! |---|---|
 //! | [`dev`] | `whimbrel dev`: everything on this machine, with users to try it |
 //! | [`serve`] | `whimbrel serve`: a production node from a configuration file |
+//! | [`node`] | `whimbrel connector`, `whimbrel channel`: nodes of a cluster |
+//! | [`cluster`] | `whimbrel cluster`: its nodes, for the operator |
 //! | [`token`] | `whimbrel token`: a signed token |
 //! | [`check_config`] | `whimbrel check-config`: what is wrong with a file |
 //! | [`default_config`] | `whimbrel config default`: a commented file |
@@ -19,9 +21,11 @@
 mod account;
 mod chat;
 mod check_config;
+mod cluster;
 mod default_config;
 mod dev;
 mod explain;
+mod node;
 mod run;
 mod send;
 mod serve;
@@ -58,6 +62,10 @@ pub struct Cli {
 enum Command {
     Dev(dev::Dev),
     Serve(serve::Serve),
+    Connector(node::ConnectorCommand),
+    Channel(node::ChannelCommand),
+    #[command(subcommand)]
+    Cluster(cluster::ClusterCommand),
     Token(token::Token),
     Chat(chat::Chat),
     Send(send::Send),
@@ -81,6 +89,9 @@ impl Cli {
         let outcome = match self.command {
             Command::Dev(command) => command.run(),
             Command::Serve(command) => command.run(),
+            Command::Connector(command) => command.run(),
+            Command::Channel(command) => command.run(),
+            Command::Cluster(command) => command.run(),
             Command::Token(command) => command.run(),
             Command::Chat(command) => command.run(),
             Command::Send(command) => command.run(),

@@ -40,14 +40,21 @@ impl Stop {
     }
 }
 
-/// Runs until a signal, then drains within `node.drain_ms`. A second signal ends the process at once, which loses
-/// nothing that was acknowledged.
+/// Runs until a signal, then drains.
 pub async fn until_stopped(gateway: Gateway, stop: &mut Stop, config: &Config) {
     stop.asked().await;
+    finish(|deadline| gateway.drain(deadline), stop, config).await;
+}
+
+/// Drains within `node.drain_ms`. A second signal ends the process at once, which loses nothing that was acknowledged.
+pub async fn finish<F>(drain: impl FnOnce(Duration) -> F, stop: &mut Stop, config: &Config)
+where
+    F: Future<Output = Vec<String>>,
+{
     tracing::info!("stopping; a second signal stops at once");
     let deadline = Duration::from_millis(config.node.drain_ms);
     tokio::select! {
-        cut = gateway.drain(deadline) => match cut.as_slice() {
+        cut = drain(deadline) => match cut.as_slice() {
             [] => tracing::info!("stopped"),
             cut => tracing::warn!("stopped; cut off at the deadline: {}", cut.join(", ")),
         },

@@ -6,12 +6,12 @@ use std::path::PathBuf;
 use anyhow::anyhow;
 use axum::Router;
 use clap::Args;
-use connector::tls::Identity;
+use connector::tls::{Identity, TlsError};
 
 use super::check_config::{read, refuse};
 use super::run::{Stop, runtime, until_stopped};
 use super::settings::Settings;
-use crate::config::{Loaded, Problem, Problems, Sources, keys, load, validate};
+use crate::config::{Config, Loaded, Problem, Problems, Sources, keys, load, validate};
 use crate::dev_data::Addresses;
 use crate::gateway::{Gateway, GatewayError, GatewayParts};
 use crate::telemetry;
@@ -73,10 +73,7 @@ async fn serve(loaded: Loaded) -> anyhow::Result<()> {
     let mut stop = Stop::listen()?;
     let config = loaded.config.clone();
     let verifier = keys::verifier(&loaded).map_err(Problems)?;
-    let tls = match (config.tls.cert.get(), config.tls.key.get()) {
-        (Some(cert), Some(key)) => Some(Identity::from_pem_files(cert, key)?),
-        _ => None,
-    };
+    let tls = certificate(&config)?;
     let parts = GatewayParts {
         config: config.clone(),
         verifier,
@@ -103,6 +100,12 @@ async fn serve(loaded: Loaded) -> anyhow::Result<()> {
     );
     until_stopped(gateway, &mut stop, &config).await;
     Ok(())
+}
+
+/// The certificate of the TCP, QUIC and HTTP ports, if there is one.
+pub fn certificate(config: &Config) -> Result<Option<Identity>, TlsError> {
+    let files = config.tls.cert.get().zip(config.tls.key.get());
+    files.map(|(cert, key)| Identity::from_pem_files(cert, key)).transpose()
 }
 
 // An error's text names its cause already.

@@ -7,6 +7,7 @@ use super::setting::{Backend, Consistency, FilePath, Kick, Listen, LogFormat, Pl
 #[derive(Clone, Debug, Default, PartialEq)]
 pub struct Config {
     pub node: Node,
+    pub cluster: Cluster,
     pub tcp: Tcp,
     pub quic: Quic,
     pub http: Http,
@@ -23,15 +24,16 @@ pub struct Config {
 
 impl Config {
     /// The names of all sections, in the order of the file.
-    pub const SECTIONS: [&'static str; 13] = [
-        "node", "tcp", "quic", "http", "admin", "tls", "auth", "limits", "devices", "presence", "store",
-        "cql", "log",
+    pub const SECTIONS: [&'static str; 14] = [
+        "node", "cluster", "tcp", "quic", "http", "admin", "tls", "auth", "limits", "devices", "presence",
+        "store", "cql", "log",
     ];
 
     /// The section with this name.
     pub fn section_mut(&mut self, name: &str) -> Option<&mut dyn Section> {
         Some(match name {
             "node" => &mut self.node,
+            "cluster" => &mut self.cluster,
             "tcp" => &mut self.tcp,
             "quic" => &mut self.quic,
             "http" => &mut self.http,
@@ -53,8 +55,9 @@ impl Config {
     pub fn start_files_at(&mut self, dir: &std::path::Path) {
         let keys = self.auth.keys.iter_mut();
         let keys = keys.flat_map(|key| [&mut key.secret_file, &mut key.public_key_file]);
+        let cluster = [&mut self.cluster.cert, &mut self.cluster.key, &mut self.cluster.ca];
         let others = [&mut self.tls.cert, &mut self.tls.key, &mut self.cql.password_file];
-        keys.chain(others).for_each(|file| file.start_at(dir));
+        keys.chain(others).chain(cluster).for_each(|file| file.start_at(dir));
     }
 }
 
@@ -62,6 +65,7 @@ section! {
     /// This process and where its data lies.
     pub struct Node {
         /// Number of this node in its cluster. It stands in every DeviceId the node makes: no two nodes share one.
+        /// Nodes that find each other through ZooKeeper get theirs from there.
         number: u16 = 0, in 0..=4095;
         /// Directory of everything that lasts; a relative one starts at the working directory.
         /// One process at a time opens it.
@@ -70,6 +74,42 @@ section! {
         workers: usize = 0, in 0..=1024;
         /// How long a shutdown may take, in milliseconds: devices are sent away and the store is closed.
         drain_ms: u64 = 10_000, in 100..=600_000;
+    }
+}
+
+section! {
+    /// Several processes: `whimbrel connector` and `whimbrel channel` find each other through ZooKeeper. `serve` and
+    /// `dev` are clusters of their own and use nothing of this.
+    pub struct Cluster {
+        /// The same in every node; nodes of another name are refused. 1 to 64 letters, digits, dots, dashes, underscores.
+        name: String = "whimbrel".into();
+        /// ZooKeeper servers, for example "10.0.0.1:2181,10.0.0.2:2181,10.0.0.3:2181".
+        zookeeper: String = String::new();
+        /// Where in ZooKeeper the cluster keeps what it has.
+        zookeeper_path: String = "/whimbrel".into();
+        /// "user:password" for ZooKeeper (scheme digest). Then nobody else may read or write what the cluster keeps.
+        zookeeper_user: Secret = Secret::default();
+        /// How long ZooKeeper waits for a silent node before it is taken for dead, in milliseconds. The servers' own
+        /// limits count too.
+        lease_ms: u64 = 6_000, in 1_000..=60_000;
+        /// Channel nodes: IPv4 address and port for the links of connectors.
+        listen: Listen = loopback(7450);
+        /// Channel nodes: "host:port" at which connectors reach `listen`; "" is the address itself.
+        advertise: String = String::new();
+        /// Channel nodes: "allow" takes unencrypted links from other machines; "refuse" does not start without a
+        /// certificate unless `listen` is a loopback address.
+        plaintext: Plaintext = Plaintext::Refuse;
+        /// PEM file with this node's certificate for links. Its names include the URI whimbrel:connector or
+        /// whimbrel:channel, which is what it may be, and for a channel node the host it advertises.
+        cert: FilePath = FilePath::default();
+        /// PEM file with that certificate's private key.
+        key: FilePath = FilePath::default();
+        /// PEM file with the CA that has signed the certificates of all nodes.
+        ca: FilePath = FilePath::default();
+        /// Channel nodes: this machine's share of users and conversations beside the others', where 16 is usual.
+        weight: u32 = 16, in 1..=64;
+        /// Connectors: URLs at which devices reach this node, for those who ask the cluster for one.
+        endpoints: Vec<String> = Vec::new();
     }
 }
 

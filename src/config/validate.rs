@@ -92,6 +92,63 @@ pub fn validate_dev(loaded: &Loaded) -> Vec<Problem> {
     problems
 }
 
+/// What `connector` asks for.
+pub fn validate_connector(loaded: &Loaded) -> Vec<Problem> {
+    let mut problems = validate(loaded);
+    cluster(loaded, &mut problems);
+    problems
+}
+
+/// What `channel` asks for. It has no devices.
+pub fn validate_channel(loaded: &Loaded) -> Vec<Problem> {
+    let mut problems = Vec::from_iter(admin(loaded));
+    cluster(loaded, &mut problems);
+    let own = &loaded.config.cluster;
+    match own.listen.0 {
+        None => {
+            let message = "cluster.listen is off, so no connector could reach this node";
+            problems.push(Problem::error(loaded.origins.of("cluster.listen"), message));
+        }
+        Some(address) if address.is_ipv6() => {
+            let message =
+                format!("cluster.listen = \"{address}\": use an IPv4 address; it is part of the node's id");
+            problems.push(Problem::error(loaded.origins.of("cluster.listen"), message));
+        }
+        Some(address) if own.advertise.is_empty() && address.ip().is_unspecified() => {
+            let message =
+                "cluster.advertise is not set, and cluster.listen is no address that connectors could dial";
+            problems.push(Problem::error(loaded.origins.of("cluster.advertise"), message));
+        }
+        Some(address) => {
+            let open = !address.ip().is_loopback() && own.cert.get().is_none();
+            if open && own.plaintext == Plaintext::Refuse {
+                let message = format!(
+                    "cluster.listen = \"{address}\" takes unencrypted links from other machines; set cluster.cert, key and \
+                     ca, or plaintext = \"allow\" under [cluster] on a network that is yours alone"
+                );
+                problems.push(Problem::error(loaded.origins.of("cluster.listen"), message));
+            }
+        }
+    }
+    log_level(loaded, &mut problems);
+    problems
+}
+
+/// What everybody asks for who has to do with a cluster.
+pub fn cluster(loaded: &Loaded, problems: &mut Vec<Problem>) {
+    let own = &loaded.config.cluster;
+    if own.zookeeper.is_empty() {
+        let message =
+            "cluster.zookeeper is empty; nodes find each other through ZooKeeper (host:port, with commas)";
+        problems.push(Problem::error(loaded.origins.of("cluster.zookeeper"), message));
+    }
+    let set = [&own.cert, &own.key, &own.ca].map(|file| file.get().is_some());
+    if set.contains(&true) && set.contains(&false) {
+        let message = "cluster.cert, cluster.key and cluster.ca belong together; set all or none";
+        problems.push(Problem::error(loaded.origins.of("cluster.cert"), message));
+    }
+}
+
 fn listeners(loaded: &Loaded, problems: &mut Vec<Problem>) {
     let config = &loaded.config;
     let off = Listen(None);

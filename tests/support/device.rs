@@ -101,7 +101,12 @@ impl Sender {
             let ids: Vec<MsgId> = (0..pipelined.min(count - done)).map(|_| fresh_id()).collect();
             let mut settled = 0;
             while settled < ids.len() {
-                settled += self.send(&ids[settled..]).await;
+                let acked = self.send(&ids[settled..]).await;
+                settled += acked;
+                if acked == 0 {
+                    // Whoever is told to try again waits first.
+                    tokio::time::sleep(std::time::Duration::from_millis(20)).await;
+                }
             }
             if done % (5 * pipelined) == 0 {
                 self.read().await;

@@ -46,6 +46,9 @@ enum Mode {
     Serve,
     /// `whimbrel dev`: QUIC too, and users to sign in as.
     Dev,
+    /// `whimbrel connector` and `whimbrel channel`, with a configuration file.
+    Connector,
+    Channel,
 }
 
 /// A running gateway, killed when it is dropped.
@@ -103,6 +106,25 @@ impl Gateway {
         gateway
     }
 
+    /// A connector of a cluster that is not started yet; it takes the tokens of this issuer.
+    #[allow(dead_code, reason = "not every test has a cluster")]
+    pub fn connector(settings: Settings, issuer: &Issuer) -> Gateway {
+        Gateway::node(Mode::Connector, settings, issuer)
+    }
+
+    /// A channel node of a cluster that is not started yet.
+    #[allow(dead_code, reason = "not every test has a cluster")]
+    pub fn channel(settings: Settings, issuer: &Issuer) -> Gateway {
+        Gateway::node(Mode::Channel, settings, issuer)
+    }
+
+    fn node(mode: Mode, settings: Settings, issuer: &Issuer) -> Gateway {
+        let mut gateway = Gateway::new(mode);
+        gateway.issuer = issuer.clone();
+        fs::write(gateway.config(), gateway.config_text(&settings)).unwrap();
+        gateway
+    }
+
     fn new(mode: Mode) -> Gateway {
         let directory = TempDir::with_prefix("whimbrel-e2e-").unwrap();
         let (tcp, http) = (free_port(), free_port());
@@ -114,6 +136,7 @@ impl Gateway {
     fn config_text(&self, settings: &Settings) -> String {
         let own = [
             ("node", format!("data_dir = {:?}\n", self.data())),
+            ("cluster", String::new()),
             ("tcp", format!("listen = \"{}\"\n", self.tcp)),
             ("quic", "listen = \"\"\n".to_owned()),
             ("http", format!("listen = \"{}\"\n", self.http)),
@@ -180,6 +203,8 @@ impl Gateway {
         command.args(words).envs(self.variables.iter().map(|(name, value)| (name, value)));
         match self.mode {
             Mode::Serve => command.arg("serve").arg("--config").arg(self.config()),
+            Mode::Connector => command.arg("connector").arg("--config").arg(self.config()),
+            Mode::Channel => command.arg("channel").arg("--config").arg(self.config()),
             Mode::Dev => command.arg("dev").arg("--data").arg(self.data()).args([
                 "--tcp".to_owned(),
                 self.tcp.port().to_string(),

@@ -13,7 +13,7 @@ pub struct Identity {
 }
 #[derive(Clone, PartialEq, ::prost::Message)]
 pub struct ToChannel {
-    #[prost(oneof = "to_channel::Body", tags = "1, 2, 3, 4, 5, 6")]
+    #[prost(oneof = "to_channel::Body", tags = "1, 2, 3, 4, 5, 6, 7")]
     pub body: ::core::option::Option<to_channel::Body>,
 }
 /// Nested message and enum types in `ToChannel`.
@@ -32,6 +32,8 @@ pub mod to_channel {
         Revive(super::Revive),
         #[prost(message, tag = "6")]
         Resend(super::Resend),
+        #[prost(message, tag = "7")]
+        Announce(super::Announce),
     }
 }
 /// A device has logged in: find its DeviceId, give it a connection epoch, route its user's messages here.
@@ -267,4 +269,222 @@ pub struct Kick {
     /// A close code of docs/PROTOCOL.md.
     #[prost(uint32, tag = "2")]
     pub code: u32,
+}
+/// Sessions that a connector holds, told to the owner of their users' slots: to one that has just become it, or that knows
+/// nothing of this connector. In pages; what begins or ends meanwhile follows as Detach, Suspend and the like.
+#[derive(Clone, PartialEq, ::prost::Message)]
+pub struct Announce {
+    /// A link's session begins: every route through this connector is forgotten first.
+    #[prost(bool, tag = "1")]
+    pub anew: bool,
+    #[prost(message, repeated, tag = "2")]
+    pub sessions: ::prost::alloc::vec::Vec<AnnouncedSession>,
+}
+#[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]
+pub struct AnnouncedSession {
+    #[prost(string, tag = "1")]
+    pub tenant: ::prost::alloc::string::String,
+    #[prost(string, tag = "2")]
+    pub user: ::prost::alloc::string::String,
+    #[prost(message, optional, tag = "3")]
+    pub target: ::core::option::Option<Target>,
+    /// The session waits for its device.
+    #[prost(bool, tag = "4")]
+    pub suspended: bool,
+}
+#[derive(Clone, PartialEq, ::prost::Message)]
+pub struct LinkMessage {
+    #[prost(oneof = "link_message::Body", tags = "1, 2, 3, 4, 5, 6, 7")]
+    pub body: ::core::option::Option<link_message::Body>,
+}
+/// Nested message and enum types in `LinkMessage`.
+pub mod link_message {
+    #[derive(Clone, PartialEq, ::prost::Oneof)]
+    pub enum Body {
+        /// The dialler's first message, and the answer.
+        #[prost(message, tag = "1")]
+        Hello(super::LinkHello),
+        #[prost(message, tag = "2")]
+        Welcome(super::LinkWelcome),
+        #[prost(message, tag = "3")]
+        Refused(super::LinkRefused),
+        /// Numbered from 1 in each direction; nothing else is.
+        #[prost(message, tag = "4")]
+        ToChannel(super::ToChannel),
+        #[prost(message, tag = "5")]
+        ToConnector(super::ToConnector),
+        #[prost(message, tag = "6")]
+        Ack(super::LinkAck),
+        #[prost(message, tag = "7")]
+        Ping(super::LinkPing),
+    }
+}
+#[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]
+pub struct LinkHello {
+    #[prost(uint32, tag = "1")]
+    pub version_min: u32,
+    #[prost(uint32, tag = "2")]
+    pub version_max: u32,
+    #[prost(string, tag = "3")]
+    pub cluster: ::prost::alloc::string::String,
+    /// Who dials, and since when: a node that starts anew has a higher incarnation.
+    #[prost(fixed64, tag = "4")]
+    pub node: u64,
+    #[prost(uint64, tag = "5")]
+    pub incarnation: u64,
+    /// Whom it means to reach.
+    #[prost(fixed64, tag = "6")]
+    pub to: u64,
+    /// Chosen at random for each session of the link. The same again after a broken connection, to go on with it.
+    #[prost(fixed64, tag = "7")]
+    pub session: u64,
+    /// Numbered messages of this session that have arrived here; 0 in a new one.
+    #[prost(uint64, tag = "8")]
+    pub received: u64,
+    /// Most bytes of numbered messages that may be unacknowledged towards the dialler.
+    #[prost(uint32, tag = "9")]
+    pub window: u32,
+}
+#[derive(Clone, Copy, PartialEq, Eq, Hash, ::prost::Message)]
+pub struct LinkWelcome {
+    #[prost(uint32, tag = "1")]
+    pub version: u32,
+    #[prost(fixed64, tag = "2")]
+    pub node: u64,
+    #[prost(uint64, tag = "3")]
+    pub incarnation: u64,
+    /// The session goes on; what neither side has acknowledged is sent again. Otherwise it has begun anew.
+    #[prost(bool, tag = "4")]
+    pub resumed: bool,
+    #[prost(uint64, tag = "5")]
+    pub received: u64,
+    #[prost(uint32, tag = "6")]
+    pub window: u32,
+}
+#[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]
+pub struct LinkRefused {
+    #[prost(enumeration = "link_refused::Reason", tag = "1")]
+    pub reason: i32,
+    /// For the log.
+    #[prost(string, tag = "2")]
+    pub text: ::prost::alloc::string::String,
+}
+/// Nested message and enum types in `LinkRefused`.
+pub mod link_refused {
+    #[derive(
+        Clone,
+        Copy,
+        Debug,
+        PartialEq,
+        Eq,
+        Hash,
+        PartialOrd,
+        Ord,
+        ::prost::Enumeration
+    )]
+    #[repr(i32)]
+    pub enum Reason {
+        Unspecified = 0,
+        /// Another cluster's name.
+        Cluster = 1,
+        /// No version is shared.
+        Version = 2,
+        /// `to` is somebody else.
+        NotMe = 3,
+        /// The node is linked, or known to be alive, in a later incarnation.
+        Stale = 4,
+        /// The certificate does not allow what the node says it is.
+        Role = 5,
+        /// The first message was no well-formed hello.
+        Hello = 6,
+        /// Too many links, or shutting down; later may do.
+        Busy = 7,
+    }
+    impl Reason {
+        /// String value of the enum field names used in the ProtoBuf definition.
+        ///
+        /// The values are not transformed in any way and thus are considered stable
+        /// (if the ProtoBuf definition does not change) and safe for programmatic use.
+        pub fn as_str_name(&self) -> &'static str {
+            match self {
+                Self::Unspecified => "UNSPECIFIED",
+                Self::Cluster => "CLUSTER",
+                Self::Version => "VERSION",
+                Self::NotMe => "NOT_ME",
+                Self::Stale => "STALE",
+                Self::Role => "ROLE",
+                Self::Hello => "HELLO",
+                Self::Busy => "BUSY",
+            }
+        }
+        /// Creates an enum from field names used in the ProtoBuf definition.
+        pub fn from_str_name(value: &str) -> ::core::option::Option<Self> {
+            match value {
+                "UNSPECIFIED" => Some(Self::Unspecified),
+                "CLUSTER" => Some(Self::Cluster),
+                "VERSION" => Some(Self::Version),
+                "NOT_ME" => Some(Self::NotMe),
+                "STALE" => Some(Self::Stale),
+                "ROLE" => Some(Self::Role),
+                "HELLO" => Some(Self::Hello),
+                "BUSY" => Some(Self::Busy),
+                _ => None,
+            }
+        }
+    }
+}
+/// So many numbered messages have been handled: gives their bytes back to the sender's window.
+#[derive(Clone, Copy, PartialEq, Eq, Hash, ::prost::Message)]
+pub struct LinkAck {
+    #[prost(uint64, tag = "1")]
+    pub received: u64,
+}
+/// Said where nothing else was said for a while.
+#[derive(Clone, Copy, PartialEq, Eq, Hash, ::prost::Message)]
+pub struct LinkPing {}
+/// The cluster, as its first node has made it. Every node has to agree.
+#[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]
+pub struct ClusterIdentity {
+    #[prost(string, tag = "1")]
+    pub name: ::prost::alloc::string::String,
+    #[prost(uint32, tag = "2")]
+    pub slots: u32,
+    /// Of everything kept in the coordination service.
+    #[prost(uint32, tag = "3")]
+    pub format: u32,
+}
+#[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]
+pub struct NodeRecord {
+    #[prost(fixed64, tag = "1")]
+    pub node: u64,
+    #[prost(uint64, tag = "2")]
+    pub incarnation: u64,
+    /// `host:port` for links; empty for a node that takes none.
+    #[prost(string, tag = "3")]
+    pub link: ::prost::alloc::string::String,
+    /// URLs for devices.
+    #[prost(string, repeated, tag = "4")]
+    pub endpoints: ::prost::alloc::vec::Vec<::prost::alloc::string::String>,
+    /// Of the node protocol.
+    #[prost(uint32, tag = "5")]
+    pub version_min: u32,
+    #[prost(uint32, tag = "6")]
+    pub version_max: u32,
+    #[prost(uint32, tag = "7")]
+    pub weight: u32,
+    /// About how many devices it holds.
+    #[prost(uint32, tag = "8")]
+    pub connections: u32,
+    /// It is going: it takes no slots and no new devices.
+    #[prost(bool, tag = "9")]
+    pub draining: bool,
+    /// Random per process, so that a node recognises what it has published itself.
+    #[prost(bytes = "bytes", tag = "10")]
+    pub process: ::prost::bytes::Bytes,
+    /// What is run, for people.
+    #[prost(string, tag = "11")]
+    pub program: ::prost::alloc::string::String,
+    /// The store is this node's alone: no second channel node can work beside it.
+    #[prost(bool, tag = "12")]
+    pub store_alone: bool,
 }

@@ -14,7 +14,8 @@ pub struct Schema {
 impl Schema {
     pub fn read() -> Self {
         let proto = Path::new(env!("CARGO_MANIFEST_DIR")).join("proto");
-        let files = protox::compile([proto.join("device.proto")], [&proto]).expect("the schema compiles");
+        let files = ["device.proto", "node.proto"].map(|file| proto.join(file));
+        let files = protox::compile(files, [&proto]).expect("the schema compiles");
         Self { pool: DescriptorPool::from_file_descriptor_set(files).expect("the schema is whole") }
     }
 

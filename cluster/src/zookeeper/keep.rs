@@ -1,0 +1,253 @@
+//! The task that stays a member: one session with ZooKeeper after the other.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use tokio::sync::watch;
+use tokio::time::Instant;
+use tokio_util::sync::CancellationToken;
+use zookeeper_client::{EventType, PersistentWatcher, SessionState, WatchedEvent};
+
+use super::claim::{claim, is_alone};
+use super::error::{JoinError, Trouble};
+use super::roster::Roster;
+use super::tree::Tree;
+use super::{ZooKeeperConfig, never};
+use crate::lease::Lease;
+use crate::membership::View;
+use crate::record::NodeRecord;
+
+/// Wait between attempts to reach ZooKeeper.
+const RETRY: Duration = Duration::from_millis(500);
+/// How long changes are gathered before the nodes are listed again.
+const SETTLE: Duration = Duration::from_millis(10);
+
+/// One node's membership, as its task holds it.
+pub(super) struct Member {
+    config: ZooKeeperConfig,
+    pub record: NodeRecord,
+    pub lease: Arc<Lease>,
+    pub view: watch::Sender<Arc<View>>,
+    roster: Roster,
+    /// The transaction in which a node had come or gone last when they were listed.
+    listed_as_of: u64,
+    joined: Option<(Tree, PersistentWatcher)>,
+}
+
+/// Why a session is served no more.
+enum End {
+    Left,
+    Expired,
+}
+
+impl Member {
+    /// Joins for the first time.
+    pub async fn join(config: ZooKeeperConfig, record: NodeRecord) -> Result<Member, JoinError> {
+        let record = NodeRecord { process: rand::random(), incarnation: 0, ..record };
+        let mut said = String::new();
+        let mut member = Member {
+            config,
+            record,
+            lease: Arc::new(Lease::until(Instant::now())),
+            view: watch::Sender::new(Arc::new(View::new(0, Vec::new()))),
+            roster: Roster::default(),
+            listed_as_of: 0,
+            joined: None,
+        };
+        loop {
+            match member.enter().await {
+                Ok(()) => return Ok(member),
+                Err(Trouble::Final(error)) => return Err(error),
+                Err(Trouble::Away(error)) => {
+                    if said != error {
+                        let servers = &member.config.servers;
+                        tracing::warn!(servers, error, "ZooKeeper is out of reach; waiting for it");
+                        said = error;
+                    }
+                    tokio::time::sleep(RETRY).await;
+                }
+            }
+        }
+    }
+
+    /// One session, up to a view of the cluster that has this node in it.
+    async fn enter(&mut self) -> Result<(), Trouble> {
+        let asked = Instant::now();
+        let tree = Tree::connect(&self.config).await?;
+        tree.check_identity(true).await?;
+        // Before anything is listed, so that no change is missed.
+        let watcher = tree.watch().await?;
+        let patience = Instant::now() + 2 * tree.session_timeout();
+        let is_new = self.record.incarnation == 0;
+        if is_new {
+            is_alone(&tree, &self.record, patience).await?;
+        }
+        let number = if is_new { self.config.number } else { Some(self.record.node.number()) };
+        self.record = claim(&tree, &self.record, number, patience).await?;
+        if is_new && let Err(conflict) = is_alone(&tree, &self.record, Instant::now()).await {
+            _ = tree.remove(self.record.node.number()).await;
+            self.record.incarnation = 0;
+            return Err(conflict);
+        }
+        self.lease.renew(asked, tree.session_timeout());
+        self.refresh(&tree).await?;
+        self.joined = Some((tree, watcher));
+        Ok(())
+    }
+
+    async fn refresh(&mut self, tree: &Tree) -> Result<(), Trouble> {
+        let (list, as_of) = tree.list_as_of().await?;
+        self.listed_as_of = as_of;
+        if let Some(view) = self.roster.listed(list, Instant::now()) {
+            self.view.send_replace(Arc::new(view));
+        }
+        Ok(())
+    }
+
+    /// Stays a member until told to leave, or until that is not possible any more.
+    pub async fn keep(
+        mut self,
+        mut published: watch::Receiver<NodeRecord>,
+        lost: watch::Sender<Option<JoinError>>,
+        stop: CancellationToken,
+    ) {
+        let mut said = String::new();
+        loop {
+            if let Some((tree, watcher)) = self.joined.take() {
+                said.clear();
+                match self.serve(&tree, watcher, &mut published, &stop).await {
+                    End::Left => {
+                        if let Err(error) = tree.remove(self.record.node.number()).await {
+                            tracing::debug!(%error, "the node's record ends with its lease");
+                        }
+                        return;
+                    }
+                    End::Expired => tracing::warn!("the lease in ZooKeeper has ended; beginning another"),
+                }
+            }
+            self.record = published.borrow_and_update().clone();
+            // Others may have lost theirs too.
+            self.roster.doubt(never());
+            match stop.run_until_cancelled(self.enter()).await {
+                None => return,
+                Some(Ok(())) => {
+                    tracing::info!(node = %self.record.node, "known in ZooKeeper again");
+                    self.doubt_for_a_while();
+                }
+                Some(Err(Trouble::Final(error))) => {
+                    tracing::error!(%error, "this node is no member any more");
+                    self.lease.end();
+                    lost.send_replace(Some(error));
+                    return;
+                }
+                Some(Err(Trouble::Away(error))) => {
+                    if said != error {
+                        tracing::warn!(error, "ZooKeeper is out of reach; going on as before");
+                        said = error;
+                    }
+                    _ = stop.run_until_cancelled(tokio::time::sleep(RETRY)).await;
+                }
+            }
+        }
+    }
+
+    fn doubt_for_a_while(&mut self) {
+        // Others find out at 1.4 timeouts at the latest that their session has ended, and need a moment more.
+        self.roster.doubt(Instant::now() + 2 * self.config.session_timeout + RETRY);
+    }
+
+    async fn serve(
+        &mut self,
+        tree: &Tree,
+        mut watcher: PersistentWatcher,
+        published: &mut watch::Receiver<NodeRecord>,
+        stop: &CancellationToken,
+    ) -> End {
+        let every = tree.session_timeout() / 3;
+        let mut look_at = Instant::now() + every;
+        // The list may be old; the record may not be written as it should be.
+        let (mut stale, mut unwritten) = (false, false);
+        loop {
+            let due = self.roster.due().map_or(look_at, |due| due.min(look_at));
+            tokio::select! {
+                biased;
+                () = stop.cancelled() => return End::Left,
+                event = watcher.changed() => match self.heard(&event) {
+                    Heard::Expired => return End::Expired,
+                    Heard::Change => {
+                        tokio::time::sleep(SETTLE).await;
+                        stale = true;
+                    }
+                    Heard::Nothing => {}
+                },
+                Ok(()) = published.changed() => {
+                    self.record = published.borrow_and_update().clone();
+                    unwritten = true;
+                }
+                () = tokio::time::sleep_until(due) => {
+                    look_at = Instant::now() + every;
+                    stale |= self.roster.due().is_some() || !self.look(tree).await;
+                }
+            }
+            if tree.state() != SessionState::SyncConnected {
+                continue;
+            }
+            if unwritten {
+                unwritten = tree.put(&self.record).await.is_err();
+                stale |= unwritten;
+            }
+            if stale {
+                stale = match self.again(tree).await {
+                    Ok(()) => false,
+                    Err(Trouble::Away(_)) => true,
+                    // Entering anew finds out whether that is final.
+                    Err(Trouble::Final(_)) => return End::Expired,
+                };
+            }
+        }
+    }
+
+    fn heard(&mut self, event: &WatchedEvent) -> Heard {
+        match (event.event_type, event.session_state) {
+            (EventType::Session, SessionState::Disconnected) => {
+                tracing::warn!("the connection to ZooKeeper is lost; going on as before");
+                Heard::Nothing
+            }
+            (EventType::Session, SessionState::SyncConnected) => {
+                tracing::info!("connected to ZooKeeper again");
+                self.doubt_for_a_while();
+                Heard::Change
+            }
+            (EventType::Session, state) if state.is_terminated() => Heard::Expired,
+            (EventType::Session, _) => Heard::Nothing,
+            _ => Heard::Change,
+        }
+    }
+
+    /// Renews the lease; whether all is well. A watch may have lost a change when a server died.
+    async fn look(&self, tree: &Tree) -> bool {
+        match tree.holds(self.record.node.number(), &self.lease).await {
+            Ok(holds) => holds && tree.changed().await.is_ok_and(|changed| changed == self.listed_as_of),
+            Err(error) => {
+                tracing::debug!(%error, "the lease was not renewed");
+                false
+            }
+        }
+    }
+
+    /// Lists again. A record of this node that somebody has removed is published once more.
+    async fn again(&mut self, tree: &Tree) -> Result<(), Trouble> {
+        if !tree.holds(self.record.node.number(), &self.lease).await? {
+            claim(tree, &self.record, Some(self.record.node.number()), Instant::now()).await?;
+        }
+        self.refresh(tree).await
+    }
+}
+
+/// What an event asks for.
+enum Heard {
+    Nothing,
+    /// To list again.
+    Change,
+    Expired,
+}

@@ -1,0 +1,288 @@
+//! What a cluster keeps in ZooKeeper: its identity, and one ephemeral node for each of its nodes.
+//!
+//! ```text
+//! /whimbrel/cluster      the identity: name, slots, format
+//! /whimbrel/nodes/0042   a node's record, held by the node's session; its name is the node's number
+//! ```
+//!
+//! So the number is leased by the same act that makes the node known, and nothing is written for a device.
+
+use std::time::Duration;
+
+use idgen::WorkerNumber;
+use prost::Message as _;
+use protocol::node::v1::ClusterIdentity;
+use tokio::time::Instant;
+use zookeeper_client::{Acls, AddWatchMode, Client, CreateMode, Error, PersistentWatcher, SessionState};
+
+use super::ZooKeeperConfig;
+use super::error::{JoinError, Trouble};
+use crate::lease::Lease;
+use crate::record::NodeRecord;
+use crate::slot::SLOTS;
+
+/// Of everything described above.
+const FORMAT: u32 = 1;
+/// Times that a znode is looked at again because it has changed under this node's hands.
+const TRIES: usize = 8;
+
+/// A session with ZooKeeper, and the cluster's part of its tree.
+pub(super) struct Tree {
+    client: Client,
+    root: String,
+    cluster: String,
+    is_private: bool,
+}
+
+/// What became of a claim to a number.
+pub(super) enum Claim {
+    /// It is ours; in which transaction it was made.
+    Made(u64),
+    Taken(Box<NodeRecord>),
+}
+
+impl Tree {
+    /// Begins a session. Fails after about a session timeout if no server answers.
+    pub async fn connect(config: &ZooKeeperConfig) -> Result<Tree, Trouble> {
+        let mut connector = Client::connector().with_session_timeout(config.session_timeout);
+        if let Some(user) = &config.user {
+            connector = connector.with_auth("digest", user.as_bytes());
+        }
+        let connected = connector.connect(&config.servers).await;
+        let client = connected.map_err(|error| match error {
+            Error::BadArguments(_) => JoinError::Servers(config.servers.clone()).into(),
+            error => Trouble::of(error, &config.path),
+        })?;
+        let (root, cluster) = (config.path.clone(), config.cluster.clone());
+        Ok(Tree { client, root, cluster, is_private: config.user.is_some() })
+    }
+
+    /// What the server keeps the session for.
+    pub fn session_timeout(&self) -> Duration {
+        self.client.session_timeout()
+    }
+
+    pub fn state(&self) -> SessionState {
+        self.client.state()
+    }
+
+    /// Holds the cluster's identity against this program's. Where there is none it is written, if `found` says so.
+    pub async fn check_identity(&self, found: bool) -> Result<(), Trouble> {
+        let path = format!("{}/cluster", self.root);
+        let ours = ClusterIdentity { name: self.cluster.clone(), slots: u32::from(SLOTS), format: FORMAT };
+        for _ in 0..TRIES {
+            match self.within(self.client.get_data(&path)).await {
+                Ok((data, _)) => return compare(&path, &data, &ours),
+                Err(Error::NoNode) if !found => return Err(JoinError::NoCluster { path }.into()),
+                Err(Error::NoNode) => {}
+                Err(error) => return Err(Trouble::of(error, &path)),
+            }
+            self.mkdir(&self.root).await?;
+            let options = CreateMode::Persistent.with_acls(self.acls());
+            let data = ours.encode_to_vec();
+            match self.within(self.client.create(&path, &data, &options)).await {
+                Ok(_) | Err(Error::NodeExists) => {}
+                Err(error) => return Err(Trouble::of(error, &path)),
+            }
+        }
+        Err(Trouble::Away(format!("{path} comes and goes")))
+    }
+
+    /// Watches all nodes; events may be lost while the connection is.
+    pub async fn watch(&self) -> Result<PersistentWatcher, Trouble> {
+        let nodes = self.nodes();
+        self.mkdir(&nodes).await?;
+        let watching = self.client.watch(&nodes, AddWatchMode::PersistentRecursive);
+        self.within(watching).await.map_err(|error| Trouble::of(error, &nodes))
+    }
+
+    /// In which transaction a node came or went last.
+    pub async fn changed(&self) -> Result<u64, Trouble> {
+        let nodes = self.nodes();
+        let stat = self.within(self.client.check_stat(&nodes)).await;
+        let stat = stat.map_err(|error| Trouble::of(error, &nodes))?;
+        Ok(stat.map_or(0, |stat| zxid(stat.pzxid)))
+    }
+
+    /// Every record. One that cannot be read harms nobody but its node.
+    pub async fn list(&self) -> Result<Vec<NodeRecord>, Trouble> {
+        self.list_as_of().await.map(|(records, _)| records)
+    }
+
+    /// The same, with the transaction in which a node had come or gone last.
+    pub async fn list_as_of(&self) -> Result<(Vec<NodeRecord>, u64), Trouble> {
+        let nodes = self.nodes();
+        let listed = self.within(self.client.get_children(&nodes)).await;
+        let (names, as_of) = match listed {
+            Err(Error::NoNode) => (Vec::new(), 0),
+            Err(error) => return Err(Trouble::of(error, &nodes)),
+            Ok((names, stat)) => (names, zxid(stat.pzxid)),
+        };
+        let numbers = names.iter().filter_map(|name| number_of(name));
+        let paths: Vec<(WorkerNumber, String)> = numbers.map(|number| (number, self.path(number))).collect();
+        // A request is sent when it is made, so all are under way at once.
+        let reads: Vec<_> = paths.iter().map(|(_, path)| self.client.get_data(path)).collect();
+        let mut records = Vec::new();
+        for ((number, path), read) in paths.iter().zip(reads) {
+            match self.within(read).await {
+                Ok((data, stat)) => records.extend(record_of(*number, path, &data, stat.czxid)),
+                Err(Error::NoNode) => {}
+                Err(error) => return Err(Trouble::of(error, path)),
+            }
+        }
+        Ok((records, as_of))
+    }
+
+    /// Publishes a record under its number, unless somebody else has that. What an earlier session of this process has
+    /// left is replaced in one step, so that nobody sees the node go.
+    pub async fn claim(&self, record: &NodeRecord) -> Result<Claim, Trouble> {
+        let path = self.path(record.node.number());
+        let options = CreateMode::Ephemeral.with_acls(self.acls());
+        let data = record.encode();
+        for _ in 0..TRIES {
+            match self.within(self.client.create(&path, &data, &options)).await {
+                Ok((stat, _)) => return Ok(Claim::Made(zxid(stat.czxid))),
+                Err(Error::NodeExists) => {}
+                Err(error) => return Err(Trouble::of(error, &path)),
+            }
+            let (found, stat) = match self.within(self.client.get_data(&path)).await {
+                Ok(found) => found,
+                Err(Error::NoNode) => continue,
+                Err(error) => return Err(Trouble::of(error, &path)),
+            };
+            let holder = record_of(record.node.number(), &path, &found, stat.czxid);
+            match holder {
+                Some(holder) if holder.process != record.process => {
+                    return Ok(Claim::Taken(Box::new(holder)));
+                }
+                None => return Err(JoinError::NoCluster { path }.into()),
+                Some(_) => {}
+            }
+            let mut both = self.client.new_multi_writer();
+            let added = both
+                .add_delete(&path, Some(stat.version))
+                .and_then(|()| both.add_create(&path, &data, &options));
+            added.map_err(|error| Trouble::of(error, &path))?;
+            if tokio::time::timeout(self.session_timeout(), both.commit())
+                .await
+                .is_ok_and(|made| made.is_ok())
+            {
+                let stat = self.within(self.client.check_stat(&path)).await;
+                if let Some(stat) = stat.map_err(|error| Trouble::of(error, &path))? {
+                    return Ok(Claim::Made(zxid(stat.czxid)));
+                }
+            }
+        }
+        Err(Trouble::Away(format!("{path} comes and goes")))
+    }
+
+    /// Writes this node's record again.
+    pub async fn put(&self, record: &NodeRecord) -> Result<(), Trouble> {
+        let path = self.path(record.node.number());
+        let written = self.within(self.client.set_data(&path, &record.encode(), None)).await;
+        written.map(drop).map_err(|error| Trouble::of(error, &path))
+    }
+
+    /// Whether this session's znode is there, which renews the lease.
+    pub async fn holds(&self, number: WorkerNumber, lease: &Lease) -> Result<bool, Trouble> {
+        let (path, asked) = (self.path(number), Instant::now());
+        let stat = self.within(self.client.check_stat(&path)).await;
+        let stat = stat.map_err(|error| Trouble::of(error, &path))?;
+        let ours = stat.is_some_and(|stat| stat.ephemeral_owner == self.client.session_id().0);
+        if ours {
+            lease.renew(asked, self.session_timeout());
+        }
+        Ok(ours)
+    }
+
+    /// Notes on a node's record that it is to go.
+    pub async fn ask_to_drain(&self, number: WorkerNumber) -> Result<(), Trouble> {
+        let path = self.path(number);
+        for _ in 0..TRIES {
+            let read = self.within(self.client.get_data(&path)).await;
+            let (data, stat) = read.map_err(|error| Trouble::of(error, &path))?;
+            let record = record_of(number, &path, &data, stat.czxid);
+            let Some(record) = record else { return Err(JoinError::NoCluster { path }.into()) };
+            let data = NodeRecord { draining: true, ..record }.encode();
+            match self.within(self.client.set_data(&path, &data, Some(stat.version))).await {
+                Ok(_) => return Ok(()),
+                Err(Error::BadVersion) => {}
+                Err(error) => return Err(Trouble::of(error, &path)),
+            }
+        }
+        Err(Trouble::Away(format!("{path} changes all the time")))
+    }
+
+    /// Takes the record back.
+    pub async fn remove(&self, number: WorkerNumber) -> Result<(), Trouble> {
+        let path = self.path(number);
+        let removed = self.within(self.client.delete(&path, None)).await;
+        removed.map_err(|error| Trouble::of(error, &path))
+    }
+
+    async fn mkdir(&self, path: &str) -> Result<(), Trouble> {
+        let options = CreateMode::Persistent.with_acls(self.acls());
+        let made = self.within(self.client.mkdir(path, &options)).await;
+        made.map_err(|error| Trouble::of(error, path))
+    }
+
+    // A server that hangs answers nothing at all.
+    async fn within<T>(&self, asked: impl Future<Output = Result<T, Error>>) -> Result<T, Error> {
+        tokio::time::timeout(self.session_timeout(), asked).await.unwrap_or(Err(Error::Timeout))
+    }
+
+    fn acls(&self) -> Acls<'static> {
+        if self.is_private { Acls::creator_all() } else { Acls::anyone_all() }
+    }
+
+    fn nodes(&self) -> String {
+        format!("{}/nodes", self.root)
+    }
+
+    fn path(&self, number: WorkerNumber) -> String {
+        format!("{}/nodes/{:04}", self.root, number.get())
+    }
+}
+
+fn compare(path: &str, data: &[u8], ours: &ClusterIdentity) -> Result<(), Trouble> {
+    let path = path.to_owned();
+    let found = ClusterIdentity::decode(data).ok().filter(|found| !found.name.is_empty());
+    let Some(found) = found else { return Err(JoinError::NoCluster { path }.into()) };
+    if found.name != ours.name {
+        let (found, ours) = (found.name.chars().take(64).collect(), ours.name.clone());
+        return Err(JoinError::OtherCluster { path, found, ours }.into());
+    }
+    if found.format != ours.format {
+        return Err(JoinError::Format { path, found: found.format, ours: ours.format }.into());
+    }
+    if found.slots != ours.slots {
+        return Err(JoinError::Slots { path, found: found.slots, ours: SLOTS }.into());
+    }
+    Ok(())
+}
+
+fn number_of(name: &str) -> Option<WorkerNumber> {
+    name.parse().ok().and_then(|number| WorkerNumber::new(number).ok())
+}
+
+/// A record as it was read; its incarnation is the transaction that made it, unless the record says an earlier one.
+fn record_of(number: WorkerNumber, path: &str, data: &[u8], czxid: i64) -> Option<NodeRecord> {
+    match NodeRecord::decode(data) {
+        Ok(record) if record.node.number() == number => {
+            let incarnation = if record.incarnation == 0 { zxid(czxid) } else { record.incarnation };
+            Some(NodeRecord { incarnation, ..record })
+        }
+        Ok(_) => {
+            tracing::warn!(path, "what is published there is another number's");
+            None
+        }
+        Err(error) => {
+            tracing::warn!(path, %error, "what is published there is no node's record");
+            None
+        }
+    }
+}
+
+fn zxid(zxid: i64) -> u64 {
+    u64::try_from(zxid).unwrap_or(0)
+}

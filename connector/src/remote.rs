@@ -1,0 +1,204 @@
+//! A channel node in another process: its link, what it still has to answer, and what it has to be told.
+
+use std::collections::HashSet;
+use std::sync::Arc;
+use std::time::Duration;
+
+use cluster::link::dial::{DialledLink, LinkEvents};
+use cluster::{ChannelLink, ConnectorLink, LinkError};
+use idgen::NodeId;
+use parking_lot::Mutex;
+use protocol::Proto as _;
+use protocol::code::Code;
+use protocol::node::v1::attached::Outcome;
+use protocol::node::v1::{
+    Announce, AnnouncedSession, Attached, Target, ToChannel, ToConnector, to_channel, to_connector,
+};
+use protocol::splice;
+use protocol::v1::{ServerFrame, server_frame};
+use tokio_util::task::TaskTracker;
+
+use crate::attach;
+use crate::attachment;
+use crate::connector;
+use crate::core::Core;
+use crate::handle::Handle;
+
+/// Sessions in one announcement.
+const PAGE: usize = 256;
+/// Wait while the link is full.
+const FULL_PAUSE: Duration = Duration::from_millis(20);
+
+/// The link to one channel node.
+pub(crate) struct Remote {
+    core: Arc<Core>,
+    link: Arc<DialledLink>,
+    incoming: Arc<dyn ConnectorLink>,
+    unanswered: Mutex<Unanswered>,
+    tasks: TaskTracker,
+}
+
+/// What was asked and not answered. A device has a bounded number of requests under way, and one login.
+#[derive(Default)]
+struct Unanswered {
+    /// Device, epoch, id.
+    requests: HashSet<(u64, u64, u64)>,
+    attaches: HashSet<u64>,
+}
+
+impl Remote {
+    pub fn new(core: Arc<Core>, link: Arc<DialledLink>, tasks: TaskTracker) -> Arc<Remote> {
+        let incoming = connector::incoming(core.clone());
+        Arc::new(Remote { core, link, incoming, unanswered: Mutex::default(), tasks })
+    }
+
+    /// Tells the node of the sessions whose users it owns, of those that pass.
+    pub async fn announce(self: Arc<Self>, passes: impl Fn(&str, &str) -> bool + Send) {
+        let node = self.link.node();
+        let is_theirs = |handle: &Arc<Handle>| {
+            let (tenant, user) = (&handle.identity.tenant, &handle.identity.user);
+            self.core.uplink.owner_of(tenant, user) == Some(node) && passes(tenant, user)
+        };
+        let all: Vec<_> = self.core.sessions.all().into_iter().filter(is_theirs).collect();
+        for page in all.chunks(PAGE) {
+            let sessions: Vec<AnnouncedSession> = page.iter().map(|handle| announced(handle)).collect();
+            if !self.announce_page(&sessions).await {
+                return;
+            }
+            // What has changed since the page was made was told before the page was sent.
+            for (handle, told) in page.iter().zip(sessions) {
+                match self.core.sessions.with(handle.device, handle.epoch, |_| ()) {
+                    Some(()) if handle.away_since().is_some() == told.suspended => {}
+                    Some(()) => attachment::announce(&self.core, handle),
+                    None => attachment::take_back(&self.core, handle),
+                }
+            }
+        }
+        if !all.is_empty() {
+            tracing::info!(%node, sessions = all.len(), "a channel node was told of the sessions here");
+        }
+    }
+
+    async fn announce_page(&self, sessions: &[AnnouncedSession]) -> bool {
+        loop {
+            let announce = Announce { anew: false, sessions: sessions.to_vec() };
+            match self.link.send(ToChannel { body: Some(to_channel::Body::Announce(announce)) }) {
+                Ok(()) => return true,
+                Err(LinkError::Full) => tokio::time::sleep(FULL_PAUSE).await,
+                // With the next session of the link everything is told.
+                Err(LinkError::Closed) => return false,
+            }
+        }
+    }
+}
+
+fn announced(handle: &Handle) -> AnnouncedSession {
+    AnnouncedSession {
+        tenant: handle.identity.tenant.clone(),
+        user: handle.identity.user.clone(),
+        target: Some(Target { device_id: handle.device, epoch: handle.epoch }),
+        suspended: handle.away_since().is_some(),
+    }
+}
+
+/// What an answer is known by.
+#[derive(Clone, Copy)]
+enum Open {
+    Request(u64, u64, u64),
+    Attach(u64),
+}
+
+impl Open {
+    /// `None` for what wants no answer, or whose answer is asked for again if it does not come.
+    fn of(message: &ToChannel) -> Option<Open> {
+        match message.body.as_ref()? {
+            to_channel::Body::Request(request) => {
+                let id = request.frame.as_ref().map_or(0, |frame| frame.id);
+                (id != 0).then_some(Open::Request(request.device_id, request.epoch, id))
+            }
+            to_channel::Body::Attach(attach) => Some(Open::Attach(attach.attach_id)),
+            _ => None,
+        }
+    }
+}
+
+impl Unanswered {
+    fn note(&mut self, open: Open) {
+        match open {
+            Open::Request(device, epoch, id) => self.requests.insert((device, epoch, id)),
+            Open::Attach(id) => self.attaches.insert(id),
+        };
+    }
+
+    fn forget(&mut self, open: Open) {
+        match open {
+            Open::Request(device, epoch, id) => self.requests.remove(&(device, epoch, id)),
+            Open::Attach(id) => self.attaches.remove(&id),
+        };
+    }
+
+    fn answered(&mut self, message: &ToConnector) {
+        match &message.body {
+            Some(to_connector::Body::Reply(reply)) => {
+                let target = reply.target.unwrap_or_default();
+                self.forget(Open::Request(target.device_id, target.epoch, splice::peek_re(&reply.frame)));
+            }
+            Some(to_connector::Body::Attached(attached)) => self.forget(Open::Attach(attached.attach_id)),
+            _ => {}
+        }
+    }
+}
+
+impl ChannelLink for Remote {
+    fn node(&self) -> NodeId {
+        self.link.node()
+    }
+
+    fn send(&self, message: ToChannel) -> Result<(), LinkError> {
+        // Noted first: the answer may be faster than this thread.
+        let open = Open::of(&message);
+        open.into_iter().for_each(|open| self.unanswered.lock().note(open));
+        let sent = self.link.send(message);
+        if sent.is_err() {
+            open.into_iter().for_each(|open| self.unanswered.lock().forget(open));
+        }
+        sent
+    }
+
+    fn is_up(&self) -> bool {
+        self.link.is_connected()
+    }
+}
+
+/// What the link tells.
+pub(crate) struct Events(pub Arc<Remote>);
+
+impl LinkEvents for Events {
+    fn deliver(&self, message: ToConnector) {
+        self.0.unanswered.lock().answered(&message);
+        self.0.incoming.deliver(message);
+    }
+
+    fn opening(&self) -> Option<ToChannel> {
+        let announce = Announce { anew: true, sessions: Vec::new() };
+        Some(ToChannel { body: Some(to_channel::Body::Announce(announce)) })
+    }
+
+    fn began(&self) {
+        self.0.tasks.spawn(self.0.clone().announce(|_, _| true));
+    }
+
+    fn ended(&self) {
+        let Unanswered { requests, attaches } = std::mem::take(&mut *self.0.unanswered.lock());
+        let core = &self.0.core;
+        for (device, epoch, re) in requests {
+            let body = Some(server_frame::Body::Error(Code::OUTCOME_UNKNOWN.plain_error()));
+            let frame = ServerFrame { session_seq: 0, re, body }.encode_to_vec().into();
+            core.sessions.with(device, epoch, |handle| handle.answer(frame));
+        }
+        for attach_id in attaches {
+            let outcome = Some(Outcome::Refused(Code::UNAVAILABLE.plain_error()));
+            attach::attached(core, Attached { attach_id, outcome });
+        }
+    }
+}

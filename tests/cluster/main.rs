@@ -1,0 +1,17 @@
+//! Connectors and a channel node as processes of their own, on a real ZooKeeper.
+//!
+//! | file | topic |
+//! |---|---|
+//! | `crash` | `kill -9` of connectors and of the channel node under load loses nothing that was acked |
+//! | `life` | start without ZooKeeper, its outage, drains, what the operator sees |
+//! | `refused` | nodes that must not join |
+//! | `nodes` | the processes, and a balancer in front of the connectors |
+#![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, clippy::print_stderr)]
+
+#[path = "../support/mod.rs"]
+mod support;
+
+mod crash;
+mod life;
+mod nodes;
+mod refused;
