@@ -20,11 +20,11 @@ fn names(key: &DeviceKey) -> [Value<'_>; 4] {
 
 impl Driver {
     pub(super) async fn read_device(&self, key: &DeviceKey, reading: Reading) -> Found<Option<u64>> {
-        let statement = match reading {
-            Reading::Quorum => &self.statements.device,
-            Reading::Serial => &self.statements.device_serial,
+        let all = &self.statements;
+        let row: Option<(Option<i64>,)> = match reading {
+            Reading::Quorum => self.requests.row(Bound::new(&all.device, names(key))).await?,
+            Reading::Serial => self.requests.serial_row(Bound::new(&all.device_serial, names(key))).await?,
         };
-        let row: Option<(Option<i64>,)> = self.requests.row(Bound::new(statement, names(key))).await?;
         Ok(row.and_then(|(id,)| id).map(i64::cast_unsigned))
     }
 

@@ -39,11 +39,13 @@ pub(super) fn partition(bucket: &Bucket) -> [Value<'_>; 4] {
 
 impl Driver {
     pub(super) async fn read_head(&self, bucket: &Bucket, reading: Reading) -> Found<Option<BucketHead>> {
-        let statement = match reading {
-            Reading::Quorum => &self.statements.head,
-            Reading::Serial => &self.statements.head_serial,
+        let all = &self.statements;
+        let row: Option<HeadColumns> = match reading {
+            Reading::Quorum => self.requests.row(Bound::new(&all.head, partition(bucket))).await?,
+            Reading::Serial => {
+                self.requests.serial_row(Bound::new(&all.head_serial, partition(bucket))).await?
+            }
         };
-        let row: Option<HeadColumns> = self.requests.row(Bound::new(statement, partition(bucket))).await?;
         let Some((epoch, tip, batch, base, at_ms, version, silent, shown, wide, changes)) = row else {
             return Ok(None);
         };

@@ -2,6 +2,7 @@
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
+use std::time::{Duration, Instant};
 
 use scylla::client::session::Session;
 use scylla::deserialize::row::DeserializeRow;
@@ -21,6 +22,10 @@ use crate::error::StoreError;
 
 /// Requests that may wait for each that may be under way.
 pub const WAITING_PER_REQUEST: usize = 16;
+
+/// How long a serial read is tried again, and the longest pause before it is.
+const SERIAL_PATIENCE: Duration = Duration::from_secs(1);
+const SERIAL_PAUSE: Duration = Duration::from_millis(40);
 
 /// A statement with its values.
 pub struct Bound<'a> {
@@ -81,6 +86,24 @@ impl Requests {
         R: for<'frame, 'metadata> DeserializeRow<'frame, 'metadata>,
     {
         Ok(self.rows(read, 1).await?.pop())
+    }
+
+    /// The only row of a serial read. It is tried again for a moment: where it meets a conditional write of somebody else on
+    /// another node, Cassandra answers at once that it has timed out.
+    pub async fn serial_row<R>(&self, read: Bound<'_>) -> Result<Option<R>, StoreError>
+    where
+        R: for<'frame, 'metadata> DeserializeRow<'frame, 'metadata>,
+    {
+        let begun = Instant::now();
+        loop {
+            let values = read.values.clone();
+            match self.row(Bound { statement: read.statement, values }).await {
+                Err(StoreError::Unavailable(_)) if begun.elapsed() < SERIAL_PATIENCE => {
+                    tokio::time::sleep(SERIAL_PAUSE.mul_f64(rand::random())).await;
+                }
+                ended => return ended,
+            }
+        }
     }
 
     /// Gives the rows of a read to `take` until that says no.
