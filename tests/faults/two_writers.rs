@@ -22,8 +22,9 @@ const AHEAD_S: i64 = 3_600;
 const NEARLY_MS: i64 = 60_000;
 /// How long a sender waits for an answer.
 const ANSWER: Duration = Duration::from_secs(3);
-/// When a gateway that can work again has acknowledged something in every room.
-const BACK: Duration = Duration::from_secs(60);
+/// When a gateway that can work again has acknowledged something in every room. Nobody sees to it that two who fight for a
+/// conversation get it in turn, so it may take a while on a busy machine.
+const BACK: Duration = Duration::from_secs(120);
 /// How long requests are held back at most: shorter than a gateway waits for its store.
 const HELD: Duration = Duration::from_secs(3);
 /// The gateway in trouble, and the other one.
