@@ -313,12 +313,14 @@ impl World {
         self.store.slow_until = self.now + self.rng.range(1_000, 25_000);
         self.store.slow_ms = self.rng.range(200, 6_000);
         self.note_world(format!("the store takes up to {} ms", self.store.slow_ms));
+        self.weather();
     }
 
     fn fails_store(&mut self) {
         self.store.failing_until = self.now + self.rng.range(1_000, 15_000);
         self.store.failing_permille = self.rng.range(100, 900);
         self.note_world("the store fails now and then".into());
+        self.weather();
     }
 
     fn steps_clock(&mut self) {

@@ -33,7 +33,7 @@
 //! An append is one conditional write and one round of plain writes: the conversation's partition, one row of a sender.
 //! It is one round more if it has entries that are not shown, and two if it is the first in a period of a minute: then
 //! two small rows for each member, at most 64. An open is two serial reads around one conditional write, the last batch,
-//! the members, and three rounds of plain writes. A list costs a read for each conversation that it looks at: those of
+//! the members, and two rounds of plain writes. A list costs a read for each conversation that it looks at: those of
 //! the periods that it covers, and every wide one.
 
 mod append;

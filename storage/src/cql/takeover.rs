@@ -16,6 +16,8 @@
 //! The walk begins where `conversations` says that the log ends. That copy never leads, and lags by one batch at most:
 //! nobody appends before the effects of the last batch are written.
 
+use std::collections::BTreeMap;
+
 use super::CqlStore;
 use super::Found;
 use super::batch::Batch;
@@ -137,11 +139,14 @@ impl<T: Tables> CqlStore<T> {
         let stored = self.tables.conversation(key).await?;
         let told = stored.as_ref().map_or(0, |(end, _)| end.changed).max(tail.changed);
         let changed = self.tables.now().max(told + 1);
-        self.tables.write([batch.meanings(), batch.seats(changed), batch.senders()].concat()).await?;
-        let members = self.members_of(key).await?;
+        let members = with(self.members_of(key).await?, &batch.changes.members);
         let active = members.iter().filter(|row| row.is_active()).map(|row| row.user.as_str());
-        self.tables.write(batch.listed_again(&self.config.format, changed, active)).await?;
-        self.tables.write(vec![batch.conversation(changed)]).await?;
+        let lists = batch.listed_again(&self.config.format, changed, active);
+        self.write([batch.meanings(), lists].concat()).await?;
+        // Together, as the append would have: who has sent beyond the tip that readers see has nothing unread.
+        let mut rest = [batch.seats(changed), batch.senders()].concat();
+        rest.push(batch.conversation(changed));
+        self.write(rest).await?;
         tail.changed = changed;
         tail.end.changes = bytes::Bytes::new();
         let Changes { info, .. } = batch.changes;
@@ -185,6 +190,12 @@ impl<T: Tables> CqlStore<T> {
             }
         }
     }
+}
+
+/// The members' rows, as changes leave them.
+fn with(members: Vec<MemberRow>, changes: &[MemberRow]) -> Vec<MemberRow> {
+    let all = members.into_iter().chain(changes.iter().cloned());
+    all.map(|row| (row.user.clone(), row)).collect::<BTreeMap<_, _>>().into_values().collect()
 }
 
 /// A user's row as a member.

@@ -6,10 +6,12 @@
 //! that were answered with an error may arrive much later. A read at quorum sees whatever was answered; what is decided
 //! and not answered yet it may see or not, but never twice in different ways.
 //!
-//! Everything follows from the seed, and time is tokio's. Handles share the tables; each has a clock that may be wrong.
+//! Everything follows from the seed, and time is tokio's. Handles share the tables; each has a clock that may be wrong, and
+//! may stand on a runtime of its own.
 
 mod cells;
 mod faults;
+mod journal;
 mod partition;
 mod plain;
 mod world;
@@ -21,10 +23,11 @@ use std::time::Duration;
 use bytes::Bytes;
 use futures::FutureExt;
 use futures::future::BoxFuture;
-use parking_lot::Mutex;
+use parking_lot::{Mutex, MutexGuard};
 use tokio::time::Instant;
 
 pub use faults::Faults;
+pub use journal::{Happened, Step};
 
 use super::tables::*;
 use crate::directory::{DeviceKey, UserInfo};
@@ -43,7 +46,9 @@ const BEGINNING: u64 = 1_800_000_000_000_000;
 /// One process's way to the tables.
 pub struct FakeTables {
     world: Arc<Mutex<World>>,
+    /// When the clock of its runtime was looked at, and how long the tables had been there then.
     started: Instant,
+    passed: Duration,
     skew_us: i64,
     /// The latest that the clock has said.
     told: Mutex<u64>,
@@ -53,12 +58,29 @@ impl FakeTables {
     /// Empty tables, and a cluster that is well.
     pub fn new(seed: u64) -> FakeTables {
         let world = Arc::new(Mutex::new(World::new(seed, BEGINNING)));
-        FakeTables { world, started: Instant::now(), skew_us: 0, told: Mutex::new(0) }
+        let (started, passed) = (Instant::now(), Duration::ZERO);
+        FakeTables { world, started, passed, skew_us: 0, told: Mutex::new(0) }
     }
 
     /// Another process's way to the same tables; its clock is wrong by so much.
     pub fn handle(&self, skew_us: i64) -> FakeTables {
-        FakeTables { world: self.world.clone(), started: self.started, skew_us, told: Mutex::new(0) }
+        let (world, started, passed) = (self.world.clone(), self.started, self.passed);
+        FakeTables { world, started, passed, skew_us, told: Mutex::new(0) }
+    }
+
+    /// That of a process on the runtime of the caller, whose clock says nothing of how long the tables have been there.
+    pub fn handle_after(&self, passed: Duration, skew_us: i64) -> FakeTables {
+        FakeTables { started: Instant::now(), passed, ..self.handle(skew_us) }
+    }
+
+    /// Has steps of logs kept from now on.
+    pub fn keep_journal(&self) {
+        self.world.lock().journal.keep();
+    }
+
+    /// The steps since they were last taken.
+    pub fn take_journal(&self) -> Vec<Step> {
+        self.world.lock().journal.take()
     }
 
     pub fn set_faults(&self, faults: Faults) {
@@ -82,7 +104,15 @@ impl FakeTables {
     }
 
     fn time(&self) -> u64 {
-        BEGINNING + u64::try_from(self.started.elapsed().as_micros()).unwrap_or(u64::MAX)
+        let passed = self.passed + self.started.elapsed();
+        BEGINNING + u64::try_from(passed.as_micros()).unwrap_or(u64::MAX)
+    }
+
+    /// The tables, at this handle's time. Theirs does not fall where a process has stood still.
+    fn now_there(&self) -> MutexGuard<'_, World> {
+        let mut world = self.world.lock();
+        world.now = world.now.max(self.time());
+        world
     }
 
     async fn delay(&self) {
@@ -95,8 +125,7 @@ impl FakeTables {
     async fn read<R>(&self, read: impl FnOnce(&mut World) -> R) -> Result<R, StoreError> {
         self.delay().await;
         let found = {
-            let mut world = self.world.lock();
-            world.now = self.time();
+            let mut world = self.now_there();
             world.begin_read()?;
             read(&mut world)
         };
@@ -106,11 +135,7 @@ impl FakeTables {
 
     async fn conditional(&self, bucket: &Bucket, write: Conditional) -> Result<Cas, CasError> {
         self.delay().await;
-        let answer = {
-            let mut world = self.world.lock();
-            world.now = self.time();
-            world.conditional(bucket, write)
-        };
+        let answer = self.now_there().conditional(bucket, write);
         self.delay().await;
         if matches!(answer, Ok(Cas::Applied))
             && let Some(partition) = self.world.lock().log.get_mut(bucket)
@@ -124,7 +149,7 @@ impl FakeTables {
     async fn once<R>(&self, write: impl FnOnce(&mut World) -> R) -> Result<R, CasError> {
         self.delay().await;
         let answer = {
-            let mut world = self.world.lock();
+            let mut world = self.now_there();
             world.begin();
             let faults = world.faults;
             if world.is_down || world.chance(faults.refused) {
@@ -150,11 +175,16 @@ impl FakeTables {
 
     async fn write_all(&self, writes: Vec<Write>) -> Result<(), StoreError> {
         let mut answer = Ok(());
+        let ends: Vec<_> = writes.iter().filter_map(world::end_of).collect();
         for writes in world::by_place(writes) {
             self.delay().await;
-            answer = self.world.lock().write_together(writes).and(answer);
+            answer = self.now_there().write_together(writes).and(answer);
         }
         self.delay().await;
+        if answer.is_ok() {
+            let mut world = self.now_there();
+            ends.into_iter().for_each(|(log, tip)| world.note(log, tip, Happened::Answered));
+        }
         answer
     }
 }

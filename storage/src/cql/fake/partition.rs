@@ -68,6 +68,11 @@ impl Partition {
         self.before.as_deref().unwrap_or(&self.decided)
     }
 
+    /// Where the log is decided to end.
+    pub(super) fn tip(&self) -> u64 {
+        self.decided.head.end.as_ref().map_or(0, |end| end.tip)
+    }
+
     pub(super) fn trim(&mut self) {
         self.decided.entries.clear();
         self.before = None;

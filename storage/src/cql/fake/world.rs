@@ -6,10 +6,12 @@ use std::time::Duration;
 use rand::rngs::StdRng;
 use rand::{Rng, SeedableRng};
 
+use super::BEGINNING;
 use super::faults::{Fate, Faults};
+use super::journal::{Happened, Journal, Step};
 use super::partition::{Conditional, Partition};
 use super::plain::{Plain, place};
-use crate::cql::tables::{Bucket, Cas, CasError, Write};
+use crate::cql::tables::{Bucket, Cas, CasError, LogName, Write};
 use crate::directory::DeviceKey;
 use crate::error::StoreError;
 
@@ -34,7 +36,9 @@ pub(super) struct World {
     pub(super) ids: HashMap<u64, DeviceKey>,
     /// With how many operations pass before.
     late: Vec<(u32, Late)>,
+    /// Microseconds since 1970.
     pub(super) now: u64,
+    pub(super) journal: Journal,
     pub(super) operations: u64,
     pub(super) conditional: u64,
 }
@@ -51,6 +55,7 @@ impl World {
             ids: HashMap::new(),
             late: Vec::new(),
             now,
+            journal: Journal::default(),
             operations: 0,
             conditional: 0,
         }
@@ -103,17 +108,33 @@ impl World {
         }
     }
 
+    pub(super) fn note(&mut self, log: LogName, tip: u64, what: Happened) {
+        let at = Duration::from_micros(self.now - BEGINNING);
+        self.journal.note(Step { at, log, tip, what });
+    }
+
     /// A serial look at a partition.
     pub(super) fn settled(&mut self, bucket: &Bucket) -> &mut Partition {
         let (completes, now) = (self.rng.random(), self.now);
-        let partition = self.log.entry(bucket.clone()).or_default();
-        partition.settle(completes, now);
-        partition
+        self.change(bucket, |partition| partition.settle(completes, now));
+        self.log.entry(bucket.clone()).or_default()
     }
 
     fn perform(&mut self, bucket: &Bucket, write: Conditional) -> Cas {
         let now = self.now;
-        self.settled(bucket).perform(write, now)
+        self.settled(bucket);
+        self.change(bucket, |partition| partition.perform(write, now))
+    }
+
+    fn change<R>(&mut self, bucket: &Bucket, change: impl FnOnce(&mut Partition) -> R) -> R {
+        let partition = self.log.entry(bucket.clone()).or_default();
+        let before = partition.tip();
+        let changed = change(partition);
+        let tip = partition.tip();
+        if tip > before {
+            self.note(bucket.log.clone(), tip, Happened::Decided);
+        }
+        changed
     }
 
     /// What a conditional write does when it arrives, and what is answered.
@@ -184,6 +205,14 @@ pub(super) fn by_place(writes: Vec<Write>) -> Vec<Vec<Write>> {
         groups.entry(place(&write)).or_default().push(write);
     }
     groups.into_values().collect()
+}
+
+/// Of a write that says where readers see a conversation end.
+pub(super) fn end_of(write: &Write) -> Option<(LogName, u64)> {
+    match write {
+        Write::Conversation { key, end, .. } => Some((LogName::Conversation(key.clone()), end.tip)),
+        _ => None,
+    }
 }
 
 pub(super) fn out_of_reach() -> StoreError {
