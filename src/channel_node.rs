@@ -10,15 +10,15 @@ use cluster::link::listen::LinkPort;
 use cluster::{JoinError, ZooKeeperMembership};
 use futures::future::BoxFuture;
 use idgen::{NodeType, SystemClock};
-use storage::embedded::EmbeddedStore;
 use tokio::time::Instant;
 use tokio_util::task::TaskTracker;
 
 use crate::config::Config;
-use crate::gateway::{GatewayError, channel_config, open_store, store_config};
+use crate::gateway::{GatewayError, channel_config};
 use crate::http::{self, Metric, Status};
 use crate::listeners::bind;
 use crate::plain_http::PlainHttp;
+use crate::store::OpenStore;
 use crate::{admin, connector_node, membership, status};
 
 /// A running channel node.
@@ -31,7 +31,7 @@ pub struct ChannelProcess {
 }
 
 struct Inner {
-    store: Arc<EmbeddedStore>,
+    store: OpenStore,
     channel: Arc<ChannelNode>,
     port: Arc<LinkPort>,
     member: Arc<ZooKeeperMembership>,
@@ -46,17 +46,17 @@ impl ChannelProcess {
         let (listener, links) = bind("link", listen)?;
         let probes = config.http.listen.0.map(|address| bind("HTTP", address)).transpose()?;
         let operator = config.admin.listen.0.map(|address| bind("admin", address)).transpose()?;
-        let store = Arc::new(open_store(store_config(config)).await?);
+        let store = Box::pin(OpenStore::open_when_there(config)).await?;
         let record = membership::record(config, NodeType::Channel, links)?;
         let link = if own.advertise.is_empty() { links.to_string() } else { own.advertise.clone() };
-        // The embedded store is one process's alone.
+        // Pushes do not pass from one channel node to another, whoever keeps the store.
         let record = cluster::NodeRecord { link, store_alone: true, ..record };
         let member = membership::join(config, record, probes.as_ref().map(|(listener, _)| listener)).await?;
         let node = ChannelConfig {
             lease: member.lease(),
             ..channel_config(config, member.node(), member.node().number())
         };
-        let channel = ChannelNode::start(node, store.clone(), Arc::new(SystemClock)).await?;
+        let channel = ChannelNode::start(node, store.shared(), Arc::new(SystemClock)).await?;
         let link_config = Arc::new(membership::link_config(config, &member)?);
         let port = LinkPort::new(link_config, Arc::new(Host(channel.clone())), member.clone());
         let tasks = TaskTracker::new();

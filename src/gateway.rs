@@ -1,4 +1,4 @@
-//! Connector and channel node in one process, over an embedded store: everything that `dev` and `serve` run.
+//! Connector and channel node in one process, over a store: everything that `dev` and `serve` run.
 
 use std::io;
 use std::net::{Ipv4Addr, SocketAddr};
@@ -17,11 +17,10 @@ use connector::tls::{Identity, TlsError};
 use connector::websocket::upgrade::BadOrigin;
 use connector::{Connector, ConnectorConfig};
 use idgen::{Clock, NodeId, NodeType, SystemClock, WorkerNumber};
-use storage::embedded::{EmbeddedConfig, EmbeddedStore, OpenError};
 
 use crate::admin;
 use crate::config::Config;
-use crate::config::setting::Kick;
+use crate::config::setting::{Backend, Kick};
 use crate::descriptors;
 use crate::dev_data::Addresses;
 use crate::http::{self, Status};
@@ -29,9 +28,7 @@ use crate::listeners::{Listeners, bind};
 use crate::plain_http::PlainHttp;
 use crate::seed::{self, SeedError};
 use crate::status::Nodes;
-
-/// The store's directory in the data directory.
-const STORE_DIR: &str = "store";
+use crate::store::{OpenStore, StoreOpenError};
 
 /// What a gateway is made of.
 pub struct GatewayParts {
@@ -59,7 +56,7 @@ pub struct Gateway {
 #[derive(Debug, thiserror::Error)]
 pub enum GatewayError {
     #[error(transparent)]
-    Store(#[from] OpenError),
+    Store(#[from] StoreOpenError),
     #[error("the channel node does not start: {0}")]
     Channel(#[from] StartError),
     #[error("cannot listen on {port} {address}: {}", in_words(source))]
@@ -88,17 +85,17 @@ impl Gateway {
         let clock: Arc<dyn Clock> = Arc::new(SystemClock);
         let config = &parts.config;
         let (connector_id, channel_id) = node_ids(config)?;
-        let store = Arc::new(open_store(store_config(config)).await?);
+        let store = Box::pin(OpenStore::open_when_there(config)).await?;
         let number = WorkerNumber::new(config.node.number)?;
         let channel =
-            ChannelNode::start(channel_config(config, channel_id, number), store.clone(), clock.clone())
+            ChannelNode::start(channel_config(config, channel_id, number), store.shared(), clock.clone())
                 .await?;
         let membership = Arc::new(FixedMembership::single(connector_id, channel_id));
         let connector =
             Connector::new(connector_config(config, connector_id), parts.verifier, clock, membership);
         connector.add_channel(channel.connect(connector.link()));
         if parts.seed {
-            seed::seed(&*store, &channel).await?;
+            seed::seed(&*store.shared(), &channel).await?;
         }
         let nodes = Arc::new(Nodes { store, channel, connector, draining: AtomicBool::new(false) });
         let mut gateway = Gateway { addresses: Addresses::default(), admin: PlainHttp::default(), nodes };
@@ -153,15 +150,6 @@ impl Gateway {
     }
 }
 
-// Reading the journal takes a while.
-pub(crate) async fn open_store(config: EmbeddedConfig) -> Result<EmbeddedStore, GatewayError> {
-    let path = config.path.clone();
-    match tokio::task::spawn_blocking(move || EmbeddedStore::open(config)).await {
-        Ok(opened) => Ok(opened?),
-        Err(panic) => Err(OpenError::Io { path, source: io::Error::other(panic) }.into()),
-    }
-}
-
 fn node_ids(config: &Config) -> Result<(NodeId, NodeId), GatewayError> {
     let number = WorkerNumber::new(config.node.number)?;
     // In one process no link has an address.
@@ -183,6 +171,8 @@ pub(crate) fn channel_config(config: &Config, node: NodeId, number: WorkerNumber
             per_minute: config.limits.creations_per_minute,
             at_once: config.limits.creations_at_once,
         },
+        // Others may have a store in a cluster open too.
+        sole_owner: config.store.backend == Backend::Embedded,
         ..ChannelConfig::new(node, number)
     }
 }
@@ -212,15 +202,6 @@ pub(crate) fn tell_limits(config: &Config) {
             max_connections,
             "the limit on open files (ulimit -n) allows fewer TCP and HTTP connections than limits.max_connections"
         );
-    }
-}
-
-pub(crate) fn store_config(config: &Config) -> EmbeddedConfig {
-    let dir = config.node.data_dir.get().unwrap_or(std::path::Path::new(".")).join(STORE_DIR);
-    EmbeddedConfig {
-        cache_bytes: config.store.cache_bytes,
-        memtable_bytes: config.store.memtable_bytes,
-        ..EmbeddedConfig::new(dir)
     }
 }
 

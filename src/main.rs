@@ -11,6 +11,7 @@
 //! | [`http`], [`status`] | the page, health and metrics; what they tell |
 //! | [`plain_http`], [`admin`] | HTTP without devices; what an operator may ask |
 //! | [`dev_data`], [`seed`] | what `whimbrel dev` keeps and starts with |
+//! | [`store`] | the store that the configuration names |
 //! | [`telemetry`] | log lines |
 //! | [`descriptors`] | how many connections there are file descriptors for |
 //! | [`private_file`] | files that only the gateway's user may read |
@@ -30,6 +31,7 @@ mod plain_http;
 mod private_file;
 mod seed;
 mod status;
+mod store;
 mod telemetry;
 
 use std::process::ExitCode;

@@ -7,17 +7,17 @@ use std::time::Duration;
 use channel::node::ChannelNode;
 use connector::Connector;
 use futures::future::BoxFuture;
-use storage::embedded::EmbeddedStore;
-use storage::{ConversationKey, Log};
+use storage::ConversationKey;
 
 use crate::http::{Metric, Status};
+use crate::store::OpenStore;
 
 /// How long `/readyz` waits for the store.
 const PROBE: Duration = Duration::from_secs(1);
 
 /// The nodes of this process and their store.
 pub struct Nodes {
-    pub store: Arc<EmbeddedStore>,
+    pub store: OpenStore,
     pub channel: Arc<ChannelNode>,
     pub connector: Arc<Connector>,
     pub draining: AtomicBool,
@@ -42,14 +42,14 @@ impl Status for Nodes {
 }
 
 /// Why a store takes no work.
-pub async fn store_reasons(store: &EmbeddedStore) -> Vec<String> {
+pub async fn store_reasons(store: &OpenStore) -> Vec<String> {
     let mut reasons = Vec::new();
     if let Some(failed) = store.failed() {
         reasons.push(format!("the store takes no writes: {failed}"));
     }
     // Nobody can make a conversation of this name, so this reads and finds nothing.
     let nothing = ConversationKey::new("", "");
-    match tokio::time::timeout(PROBE, store.tip(&nothing)).await {
+    match tokio::time::timeout(PROBE, store.shared().tip(&nothing)).await {
         Ok(Ok(_)) => {}
         Ok(Err(error)) => reasons.push(error.to_string()),
         Err(_) => reasons.push(format!("the store did not answer within {PROBE:?}")),
@@ -66,17 +66,8 @@ pub fn connector_metrics(connector: &Connector) -> Vec<Metric> {
 }
 
 /// What a channel node and its store count.
-pub fn channel_metrics(channel: &ChannelNode, store: &EmbeddedStore) -> Vec<Metric> {
-    let stats = store.stats();
-    let store = [
-        ("commits", "Groups committed.", stats.commits),
-        ("appends", "Appends applied.", stats.appends),
-        ("entries", "Entries stored.", stats.entries),
-        ("fsyncs", "Waits for the disk.", stats.fsyncs),
-        ("point_reads", "Rows looked up by their key, found or not.", stats.point_reads),
-        ("range_reads", "Ranges of rows read, however many rows each had.", stats.range_reads),
-    ];
-    counters("channel", channel.metrics().list()).chain(counters("store", store.to_vec())).collect()
+pub fn channel_metrics(channel: &ChannelNode, store: &OpenStore) -> Vec<Metric> {
+    counters("channel", channel.metrics().list()).chain(counters("store", store.metrics())).collect()
 }
 
 fn counters(

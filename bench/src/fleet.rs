@@ -6,8 +6,9 @@ use anyhow::Context as _;
 use futures::StreamExt as _;
 use indicatif::{ProgressBar, ProgressStyle};
 
-use crate::server::Server;
-use crate::wire::{Device, Transport};
+use crate::access::Access;
+use crate::load::plan::Transport;
+use crate::wire::Device;
 
 /// Logins under way at once.
 const LOGINS: usize = 64;
@@ -19,7 +20,7 @@ pub fn user(number: usize) -> String {
 
 /// Logs devices in, in no particular order.
 pub async fn open(
-    server: &Server,
+    access: &Access,
     transport: Transport,
     numbers: Range<usize>,
 ) -> anyhow::Result<Vec<Device>> {
@@ -28,7 +29,7 @@ pub async fn open(
     let mut devices = Vec::with_capacity(numbers.len());
     // Both ends need one each; the gateway keeps 1,024 back.
     let enough = numbers.end + 1_100;
-    let logins = numbers.map(|n| async move { Device::log_in(server, transport, &user(n)).await });
+    let logins = numbers.map(|n| async move { Device::log_in(access, transport, &user(n)).await });
     let mut logins = futures::stream::iter(logins).buffer_unordered(LOGINS);
     while let Some(device) = logins.next().await {
         let opened = devices.len();

@@ -4,15 +4,12 @@ use std::collections::HashMap;
 
 use anyhow::{Context as _, ensure};
 
-use crate::server::Server;
-
 /// The numbers at one moment, by their names without the `whimbrel_` in front.
 pub struct Metrics(HashMap<String, u64>);
 
 impl Metrics {
-    /// Asks the gateway.
-    pub async fn of(server: &Server) -> anyhow::Result<Metrics> {
-        let answer = server.get("/metrics").await.context("the gateway does not tell its metrics")?;
+    /// Reads an answer to GET /metrics.
+    pub fn read(answer: &str) -> anyhow::Result<Metrics> {
         ensure!(answer.starts_with("HTTP/1.1 200"), "no metrics: {answer}");
         Ok(Metrics(answer.lines().filter_map(number).collect()))
     }
@@ -21,7 +18,7 @@ impl Metrics {
     pub fn risen(&self, since: &Metrics, name: &str) -> anyhow::Result<u64> {
         let value = |metrics: &Metrics| metrics.0.get(name).copied();
         let (now, then) = value(self).zip(value(since)).with_context(|| format!("nothing counts {name}"))?;
-        Ok(now - then)
+        Ok(now.saturating_sub(then))
     }
 }
 

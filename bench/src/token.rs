@@ -3,15 +3,42 @@
 use std::time::{SystemTime, UNIX_EPOCH};
 
 use jsonwebtoken::{Algorithm, EncodingKey, Header};
-use serde::Serialize;
+use serde::{Deserialize, Serialize};
 
-pub const ISSUER: &str = "bench";
-pub const AUDIENCE: &str = "whimbrel";
-pub const KID: &str = "bench";
+/// Who signs tokens, and for whom. The default is what a gateway that a verb starts by itself believes.
+#[derive(Clone, Debug, clap::Args, Serialize, Deserialize)]
+pub struct Minter {
+    /// HS256 secret that a foreign --server believes; its configuration has it
+    #[arg(long = "token-secret", default_value = SECRET, hide_default_value = true)]
+    pub secret: String,
+    /// Key id of that secret
+    #[arg(long = "token-kid", default_value = "bench")]
+    pub kid: String,
+    /// Issuer that the server believes
+    #[arg(long = "token-issuer", default_value = "bench")]
+    pub issuer: String,
+    /// Audience that the server is
+    #[arg(long = "token-audience", default_value = "whimbrel")]
+    pub audience: String,
+    /// Tenant of every device
+    #[arg(long, default_value = "bench")]
+    pub tenant: String,
+}
+
 /// Known to everybody: the gateway under test lives for one run, on loopback.
-pub const SECRET: &str = "a load test's secret, known to everybody";
-/// The tenant of every device.
-pub const TENANT: &str = "bench";
+const SECRET: &str = "a load test's secret, known to everybody";
+
+impl Default for Minter {
+    fn default() -> Self {
+        Minter {
+            secret: SECRET.into(),
+            kid: "bench".into(),
+            issuer: "bench".into(),
+            audience: "whimbrel".into(),
+            tenant: "bench".into(),
+        }
+    }
+}
 
 #[derive(Serialize)]
 struct Claims<'a> {
@@ -24,18 +51,20 @@ struct Claims<'a> {
     exp: u64,
 }
 
-/// A token for `user`, valid for a day.
-pub fn token(user: &str) -> anyhow::Result<String> {
-    let now = SystemTime::now().duration_since(UNIX_EPOCH)?.as_secs();
-    let claims = Claims {
-        iss: ISSUER,
-        aud: AUDIENCE,
-        tenant: TENANT,
-        sub: user,
-        iat: now - 60,
-        nbf: now - 60,
-        exp: now + 86_400,
-    };
-    let header = Header { kid: Some(KID.into()), ..Header::new(Algorithm::HS256) };
-    Ok(jsonwebtoken::encode(&header, &claims, &EncodingKey::from_secret(SECRET.as_bytes()))?)
+impl Minter {
+    /// A token for `user`, valid for a day.
+    pub fn token(&self, user: &str) -> anyhow::Result<String> {
+        let now = SystemTime::now().duration_since(UNIX_EPOCH)?.as_secs();
+        let claims = Claims {
+            iss: &self.issuer,
+            aud: &self.audience,
+            tenant: &self.tenant,
+            sub: user,
+            iat: now - 60,
+            nbf: now - 60,
+            exp: now + 86_400,
+        };
+        let header = Header { kid: Some(self.kid.clone()), ..Header::new(Algorithm::HS256) };
+        Ok(jsonwebtoken::encode(&header, &claims, &EncodingKey::from_secret(self.secret.as_bytes()))?)
+    }
 }

@@ -4,7 +4,6 @@ use std::net::SocketAddr;
 
 use anyhow::{Context as _, bail};
 use bytes::{Buf, BufMut as _, Bytes, BytesMut};
-use clap::ValueEnum;
 use protocol::frame::{self, Peek};
 use protocol::limit::MAX_FRAME_BYTES;
 use protocol::preface::{PREFACE, WEBSOCKET_PATH};
@@ -13,25 +12,8 @@ use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
 use tokio::net::TcpStream;
 use tokio::net::tcp::{OwnedReadHalf, OwnedWriteHalf};
 
-use crate::server::Server;
-use crate::token;
-
-/// How devices connect.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
-pub enum Transport {
-    Tcp,
-    Websocket,
-}
-
-impl Transport {
-    /// As the command line has it.
-    pub fn name(self) -> &'static str {
-        match self {
-            Transport::Tcp => "tcp",
-            Transport::Websocket => "websocket",
-        }
-    }
-}
+use crate::access::Access;
+use crate::load::plan::Transport;
 
 /// A logged-in device, its halves apart so that sending and receiving may be two tasks.
 pub struct Device {
@@ -55,13 +37,13 @@ pub struct Writer {
 
 impl Device {
     /// Connects and logs `user` in.
-    pub async fn log_in(server: &Server, transport: Transport, user: &str) -> anyhow::Result<Device> {
-        let (reader, mut writer) = open(server, transport).await?;
+    pub async fn log_in(access: &Access, transport: Transport, user: &str) -> anyhow::Result<Device> {
+        let (reader, mut writer) = open(access, transport).await?;
         let hello = Hello {
             version_min: 1,
             version_max: 1,
             client: Some(ClientInfo { name: "bench".into(), ..ClientInfo::default() }),
-            token: token::token(user)?,
+            token: access.minter.token(user)?,
             installation: "bench".into(),
             ..Hello::default()
         };
@@ -93,16 +75,11 @@ impl Writer {
         self.write(ClientFrame { ack: 0, id, body: Some(body) }).await
     }
 
-    /// Acknowledges every push up to `session_seq`.
-    pub async fn acknowledge(&mut self, session_seq: u64) -> anyhow::Result<()> {
-        self.write(ClientFrame { ack: session_seq, id: 0, body: None }).await
-    }
-
     async fn write(&mut self, frame: ClientFrame) -> anyhow::Result<()> {
         let frame = frame::encode(&frame);
         let message = match self.transport {
-            Transport::Tcp => frame,
             Transport::Websocket => masked(&frame),
+            _ => frame,
         };
         self.stream.write_all(&message).await.context("the gateway closed the connection")
     }
@@ -128,8 +105,8 @@ impl Reader {
                 return Ok(message);
             }
             let input = match self.transport {
-                Transport::Tcp => &mut self.frames,
                 Transport::Websocket => &mut self.raw,
+                _ => &mut self.frames,
             };
             if self.stream.read_buf(input).await? == 0 {
                 bail!("the gateway closed the connection");
@@ -139,17 +116,15 @@ impl Reader {
     }
 }
 
-async fn open(server: &Server, transport: Transport) -> anyhow::Result<(Reader, Writer)> {
-    let address: SocketAddr = match transport {
-        Transport::Tcp => server.tcp,
-        Transport::Websocket => server.http,
-    };
+async fn open(access: &Access, transport: Transport) -> anyhow::Result<(Reader, Writer)> {
+    let address = *access.addresses(transport).first().context("no address")?;
     let mut stream =
         TcpStream::connect(address).await.with_context(|| format!("cannot connect to {address}"))?;
     stream.set_nodelay(true)?;
     match transport {
         Transport::Tcp => stream.write_all(&PREFACE).await?,
         Transport::Websocket => upgrade(&mut stream, address).await?,
+        Transport::Tls | Transport::Quic => bail!("this works over tcp and websocket only"),
     }
     let (read, write) = stream.into_split();
     let reader = Reader { stream: read, transport, raw: BytesMut::new(), frames: BytesMut::new() };

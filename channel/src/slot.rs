@@ -72,7 +72,8 @@ enum What {
 
 /// What is behind a key.
 enum Found {
-    Log(Opened),
+    /// And the tip that readers saw before: where the log ends beyond it, nobody was told.
+    Log(Opened, u64),
     /// An empty log, which was not taken over: nobody pays a write for asking after what is not there.
     Nothing,
 }
@@ -156,10 +157,10 @@ impl SlotTask {
         let store = self.store.clone();
         self.running.push(Box::pin(async move {
             let found = match takes_empty {
-                true => store.open(&key).await.map(Found::Log),
+                true => store.open(&key).await.map(|opened| Found::Log(opened, 0)),
                 false => match store.tip(&key).await {
                     Ok(0) => Ok(Found::Nothing),
-                    Ok(_) => store.open(&key).await.map(Found::Log),
+                    Ok(tip) => store.open(&key).await.map(|opened| Found::Log(opened, tip)),
                     Err(error) => Err(error),
                 },
             };
@@ -182,9 +183,9 @@ impl SlotTask {
         let Some(held) = self.cache.alive(&key, life) else { return };
         let State::Opening(waiting) = &mut held.state else { return };
         match found {
-            Ok(Found::Log(opened)) => {
+            Ok(Found::Log(opened, seen)) => {
                 let waiting = std::mem::take(&mut waiting.requests);
-                let perhaps_untold = self.unsettled.forget(&key) || self.rounds.are_on();
+                let perhaps_untold = self.unsettled.forget(&key) || self.rounds.are_on() || opened.tip > seen;
                 let heads = if perhaps_untold { settle::heads(&key, &opened) } else { Vec::new() };
                 held.state = State::Open(Box::new(Conversation::new(key.clone(), opened)));
                 heads.into_iter().for_each(|head| self.push(&key, head));

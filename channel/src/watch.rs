@@ -132,7 +132,7 @@ impl Watches {
     /// A change told between reading a state and telling it would be undone: it is told again.
     fn tell_changed_again(&self, tenant: &str, presences: Vec<v1::Presence>) {
         for told in presences {
-            if told.state != wire(self.routes.seen(tenant, &told.user).shown()).into() {
+            if told.state != i32::from(wire(self.routes.seen(tenant, &told.user).shown())) {
                 self.note(tenant, &told.user, Noted { again: true, ..Noted::default() });
             }
         }

@@ -11,7 +11,7 @@ use protocol::node::v1::push::Telling;
 use protocol::node::v1::to_connector;
 use protocol::v1::client_frame::Body as Ask;
 use protocol::v1::server_frame::Body;
-use protocol::v1::{ChangeMembers, Content, NewMember, Send};
+use protocol::v1::{ChangeMembers, Content, NewMember, Role, Send};
 use storage::embedded::EmbeddedStore;
 use storage::presence::{PresenceChange, PresenceEvents as _, PresenceState, RecordOutcome};
 use support::*;
@@ -34,7 +34,8 @@ async fn said(connector: &mut Connector, device: &Device, asked: Ask) -> u64 {
 }
 
 async fn room(world: &World, users: &[&str]) {
-    let member = |user: &&str| NewMember { user: (*user).into(), ..NewMember::default() };
+    let member =
+        |user: &&str| NewMember { user: (*user).into(), role: Role::Agent.into(), ..NewMember::default() };
     let members = users.iter().map(member).collect();
     world.node.create_conversation(TENANT, "room", "Room", members).await.unwrap();
 }
@@ -57,7 +58,7 @@ fn told(connector: &mut Connector) -> Vec<(u64, Telling, usize)> {
 }
 
 #[tokio::test]
-async fn a_tip_is_told_twice_again_and_not_to_who_sent_it() {
+async fn a_tip_is_told_three_times_again_and_not_to_who_sent_it() {
     let world = World::new().await;
     let mut at = world.connector(1);
     let (alice, _bob) = (at.login("alice", "phone").await, at.login("bob", "phone").await);
@@ -65,7 +66,7 @@ async fn a_tip_is_told_twice_again_and_not_to_who_sent_it() {
     at.arrived();
     assert_eq!(said(&mut at, &alice, say("room", 1)).await, 2);
     assert_eq!(told(&mut at), [(2, Telling::First, 1)]);
-    for _ in 0..2 {
+    for _ in 0..3 {
         pass(WAIT).await;
         assert_eq!(told(&mut at), [(2, Telling::IfMissed, 1)]);
     }

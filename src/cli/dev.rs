@@ -15,6 +15,7 @@ use super::terminal::say;
 use crate::config::{Config, Loaded, Problem, Sources, load, validate};
 use crate::dev_data::{self, Addresses, DEFAULT_DIR, DevData};
 use crate::gateway::{Gateway, GatewayError, GatewayParts};
+use crate::store::StoreOpenError;
 use crate::{http, telemetry};
 
 const EXAMPLES: &str = "\
@@ -96,7 +97,7 @@ fn with_fix(error: GatewayError, last: Option<Addresses>) -> anyhow::Error {
             "stop it or choose another port with --http PORT".to_owned()
         }
         GatewayError::Listen { .. } => "stop it or choose another port with --tcp PORT".to_owned(),
-        GatewayError::Store(storage::embedded::OpenError::Locked { .. }) => {
+        GatewayError::Store(StoreOpenError::Embedded(storage::embedded::OpenError::Locked { .. })) => {
             let page = last
                 .and_then(|last| last.http)
                 .map(|at| format!(" (its page is http://localhost:{})", at.port()));

@@ -11,6 +11,7 @@
 //! | [`default_config`] | `whimbrel config default`: a commented file |
 //! | [`chat`] | `whimbrel chat`: talk in a terminal or a script |
 //! | [`send`] | `whimbrel send`: one message |
+//! | [`store`] | `whimbrel store`: check a store, copy a tenant, make tables |
 //! | [`account`] | server and user, for `chat` and `send` |
 //! | [`explain`] | what to do about a connection that did not come about |
 //! | [`settings`] | flags that set configuration values |
@@ -29,6 +30,7 @@ mod run;
 mod send;
 mod serve;
 mod settings;
+mod store;
 mod terminal;
 mod token;
 
@@ -44,7 +46,9 @@ Examples:
   whimbrel serve --config whimbrel.toml     run it
   whimbrel token --user alice               a token for `whimbrel dev`
   whimbrel chat --user alice --to bob       talk in a terminal
-  whimbrel send --user alice --to bob hi    one message from a script";
+  whimbrel send --user alice --to bob hi    one message from a script
+  whimbrel store check --config whimbrel.toml
+                                            whether what is stored is whole";
 
 /// A push gateway for instant messaging and online customer service.
 #[derive(Parser)]
@@ -68,6 +72,8 @@ enum Command {
     CheckConfig(check_config::CheckConfig),
     #[command(subcommand)]
     Config(ConfigCommand),
+    #[command(subcommand)]
+    Store(store::StoreCommand),
 }
 
 /// Print configuration files.
@@ -91,13 +97,15 @@ impl Cli {
             Command::Send(command) => command.run(),
             Command::CheckConfig(command) => command.run(),
             Command::Config(ConfigCommand::Default(command)) => command.run(),
+            Command::Store(command) => return ended(command.run()),
         };
-        outcome.map_or_else(
-            |error| {
-                terminal::fail(&error);
-                ExitCode::FAILURE
-            },
-            |()| ExitCode::SUCCESS,
-        )
+        ended(outcome.map(|()| ExitCode::SUCCESS))
     }
+}
+
+fn ended(outcome: anyhow::Result<ExitCode>) -> ExitCode {
+    outcome.unwrap_or_else(|error| {
+        terminal::fail(&error);
+        ExitCode::FAILURE
+    })
 }

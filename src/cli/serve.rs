@@ -82,7 +82,14 @@ async fn serve(loaded: Loaded) -> anyhow::Result<()> {
         seed: false,
         pages: Router::new(),
     };
-    let gateway = Gateway::start(parts).await.map_err(with_fix)?;
+    let gateway = tokio::select! {
+        started = Box::pin(Gateway::start(parts)) => started.map_err(with_fix)?,
+        // It may wait for its store.
+        () = stop.asked() => {
+            tracing::info!("stopped before it was ready");
+            return Ok(());
+        }
+    };
     let Addresses { tcp, quic, http } = gateway.addresses();
     tracing::info!(
         tcp = shown(tcp),

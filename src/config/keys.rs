@@ -1,4 +1,4 @@
-//! The keys of `[[auth.keys]]`, read from their files.
+//! The keys of `[[auth.keys]]` and the password of `[cql]`, read from their files.
 
 use std::path::Path;
 
@@ -7,7 +7,7 @@ use connector::auth::{Algorithm, AuthConfig, Key, Verifier};
 use super::load::Loaded;
 use super::origin::Origin;
 use super::problem::Problem;
-use super::sections::AuthKey;
+use super::sections::{AuthKey, Cql};
 
 /// The configured keys, and what is wrong with those that are missing from the list.
 pub fn keys(loaded: &Loaded) -> (Vec<Key>, Vec<Problem>) {
@@ -65,6 +65,21 @@ fn secret(entry: &AuthKey, at: &Origin, problems: &mut Vec<Problem>) -> Result<S
         }
         (secret, None) => Ok(secret.to_owned()),
         (_, Some(_)) => Err("secret and secret_file are both set; remove one".into()),
+    }
+}
+
+/// The password of `[cql]`; `None` where nobody asks for one.
+pub fn password(cql: &Cql) -> Result<Option<String>, String> {
+    let password = match (cql.password.expose(), cql.password_file.get()) {
+        ("", None) => None,
+        ("", Some(path)) => Some(read(path)?.trim().to_owned()),
+        (password, None) => Some(password.to_owned()),
+        (_, Some(_)) => return Err("cql.password and cql.password_file are both set; remove one".into()),
+    };
+    match (cql.user.is_empty(), &password) {
+        (false, None) => Err("cql.user is set; set cql.password or cql.password_file too".into()),
+        (true, Some(_)) => Err("cql.password is set; set cql.user too".into()),
+        _ => Ok(password),
     }
 }
 

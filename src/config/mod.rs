@@ -9,13 +9,15 @@
 //! | [`origin`] | where a value came from |
 //! | [`problem`] | something wrong, where, and what to do |
 //! | [`validate`] | what must hold between values |
-//! | [`keys`] | the keys of `[[auth.keys]]`, read from their files |
+//! | [`keys`] | the keys of `[[auth.keys]]` and the password of `[cql]`, read from their files |
+//! | [`replicas`] | what `cql.replication` says |
 //! | [`template`] | the commented default file |
 
 pub mod keys;
 pub mod load;
 pub mod origin;
 pub mod problem;
+pub mod replicas;
 pub mod section;
 pub mod sections;
 pub mod setting;

@@ -1,7 +1,7 @@
 //! Every value there is, with its doc, default and range.
 
 use super::section::{Section, section};
-use super::setting::{FilePath, Kick, Listen, LogFormat, Plaintext, Secret};
+use super::setting::{Backend, Consistency, FilePath, Kick, Listen, LogFormat, Plaintext, Secret};
 
 /// The whole configuration.
 #[derive(Clone, Debug, Default, PartialEq)]
@@ -18,14 +18,15 @@ pub struct Config {
     pub devices: Devices,
     pub presence: Presence,
     pub store: Store,
+    pub cql: Cql,
     pub log: Log,
 }
 
 impl Config {
     /// The names of all sections, in the order of the file.
-    pub const SECTIONS: [&'static str; 13] = [
+    pub const SECTIONS: [&'static str; 14] = [
         "node", "cluster", "tcp", "quic", "http", "admin", "tls", "auth", "limits", "devices", "presence",
-        "store", "log",
+        "store", "cql", "log",
     ];
 
     /// The section with this name.
@@ -43,18 +44,20 @@ impl Config {
             "devices" => &mut self.devices,
             "presence" => &mut self.presence,
             "store" => &mut self.store,
+            "cql" => &mut self.cql,
             "log" => &mut self.log,
             _ => return None,
         })
     }
 
-    /// Lets the certificate and the files of keys, where relative, start at `dir`. The data directory does not.
+    /// Lets the certificate and the files of keys and passwords, where relative, start at `dir`. The data directory does
+    /// not.
     pub fn start_files_at(&mut self, dir: &std::path::Path) {
         let keys = self.auth.keys.iter_mut();
         let keys = keys.flat_map(|key| [&mut key.secret_file, &mut key.public_key_file]);
         let cluster = [&mut self.cluster.cert, &mut self.cluster.key, &mut self.cluster.ca];
-        let own = [&mut self.tls.cert, &mut self.tls.key].into_iter().chain(cluster);
-        keys.chain(own).for_each(|file| file.start_at(dir));
+        let others = [&mut self.tls.cert, &mut self.tls.key, &mut self.cql.password_file];
+        keys.chain(others).chain(cluster).for_each(|file| file.start_at(dir));
     }
 }
 
@@ -247,12 +250,63 @@ section! {
 }
 
 section! {
-    /// The embedded store.
+    /// Where everything lasts.
     pub struct Store {
-        /// Bytes of recent data kept in memory for reading.
+        /// "embedded" keeps it in node.data_dir, for one node; "cql" in Scylla or Cassandra, see [cql]. `whimbrel store
+        /// copy` moves a tenant from one to the other.
+        backend: Backend = Backend::Embedded;
+        /// Embedded: bytes of recent data kept in memory for reading.
         cache_bytes: u64 = 33_554_432, in 1_048_576..=1_099_511_627_776;
-        /// Bytes of new data gathered in memory before they are sorted to disk. They are safe in the journal meanwhile.
+        /// Embedded: bytes of new data gathered in memory before they are sorted to disk. They are safe in the journal
+        /// meanwhile.
         memtable_bytes: u64 = 16_777_216, in 1_048_576..=4_294_967_296;
+    }
+}
+
+section! {
+    /// Scylla or Cassandra, for backend = "cql". `whimbrel store migrate` makes keyspace and tables.
+    pub struct Cql {
+        /// Some nodes of the cluster, as host:port; the others are found through them.
+        hosts: Vec<String> = vec!["127.0.0.1:9042".into()];
+        /// One word of lower-case letters, digits and underscores.
+        keyspace: String = "whimbrel".into();
+        /// "" for a cluster that asks for no password.
+        user: String = String::new();
+        /// The user's password.
+        password: Secret = Secret::default();
+        /// A file with the password instead; white space around it does not count.
+        password_file: FilePath = FilePath::default();
+        /// "global": a write is safe when a majority of the replicas of all datacenters has it (QUORUM, SERIAL). "local":
+        /// a majority of those in `datacenter` (LOCAL_QUORUM, LOCAL_SERIAL), which is faster; all gateways must use the
+        /// same one then, and what was acknowledged may be missing in the others when that one is lost.
+        consistency: Consistency = Consistency::Global;
+        /// The datacenter whose nodes are asked; "" for any, which "local" does not take.
+        datacenter: String = String::new();
+        /// Replicas in a keyspace that `whimbrel store migrate` makes: "3" for one datacenter, or each with its number:
+        /// "dc1:3, dc2:3". A keyspace that is there stays as it is.
+        replication: String = "3".into();
+        /// How `whimbrel store migrate` has the log's table compacted when it makes it, as CQL writes it, for example
+        /// "{'class': 'LeveledCompactionStrategy'}"; "" leaves it to the cluster.
+        compaction: String = String::new();
+        /// Days after which an entry is forgotten, and served without content; 0 keeps entries for good. Holds for entries
+        /// that are appended from now on.
+        retention_days: u32 = 0, in 0..=7_300;
+        /// How long a gateway that starts waits for a cluster of which no node answers, in milliseconds. Then it ends.
+        wait_ms: u64 = 60_000, in 0..=3_600_000;
+        /// How long a connection may take to be made, in milliseconds.
+        connect_timeout_ms: u64 = 5_000, in 100..=60_000;
+        /// How long a read or a plain write may take, in milliseconds, with its retries.
+        request_timeout_ms: u64 = 10_000, in 100..=120_000;
+        /// How long an append may take at the cluster, in milliseconds. What became of one that takes longer is found out
+        /// by taking the conversation over anew.
+        append_timeout_ms: u64 = 10_000, in 100..=120_000;
+        /// Requests under way at once. Sixteen times as many may wait; whoever comes then is told OVERLOADED.
+        requests_at_once: usize = 512, in 1..=32_768;
+        /// By how much the clocks of gateways and cluster may differ, in milliseconds: a device that asks what has changed
+        /// is told once more of what changed so shortly before.
+        overlap_ms: u64 = 60_000, in 0..=3_600_000;
+        /// Conversations whose ends are remembered between appends, about 250 bytes each.
+        remembered_logs: usize = 131_072, in 16..=100_000_000;
     }
 }
 

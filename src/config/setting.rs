@@ -57,6 +57,22 @@ pub enum Kick {
     Refuse,
 }
 
+/// What keeps the store.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum Backend {
+    #[default]
+    Embedded,
+    Cql,
+}
+
+/// How many replicas have a write before it counts.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum Consistency {
+    #[default]
+    Global,
+    Local,
+}
+
 /// How log lines look.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub enum LogFormat {
@@ -180,34 +196,26 @@ impl Setting for Secret {
     }
 }
 
-impl Setting for Plaintext {
-    fn read(value: &Value<'_>) -> Result<Self, Vec<Fault>> {
-        one_of(value, &[("refuse", Plaintext::Refuse), ("allow", Plaintext::Allow)])
-    }
+/// A setting that is one of a few words.
+macro_rules! words {
+    ($($type:ident { $($variant:ident = $word:literal),+ })+) => {$(
+        impl Setting for $type {
+            fn read(value: &Value<'_>) -> Result<Self, Vec<Fault>> {
+                one_of(value, &[$(($word, $type::$variant)),+])
+            }
 
-    fn show(&self) -> String {
-        if *self == Plaintext::Allow { "\"allow\"" } else { "\"refuse\"" }.into()
-    }
+            fn show(&self) -> String {
+                match self { $($type::$variant => concat!("\"", $word, "\"").into()),+ }
+            }
+        }
+    )+};
 }
-
-impl Setting for Kick {
-    fn read(value: &Value<'_>) -> Result<Self, Vec<Fault>> {
-        one_of(value, &[("kick-oldest", Kick::KickOldest), ("refuse", Kick::Refuse)])
-    }
-
-    fn show(&self) -> String {
-        if *self == Kick::Refuse { "\"refuse\"" } else { "\"kick-oldest\"" }.into()
-    }
-}
-
-impl Setting for LogFormat {
-    fn read(value: &Value<'_>) -> Result<Self, Vec<Fault>> {
-        one_of(value, &[("text", LogFormat::Text), ("json", LogFormat::Json)])
-    }
-
-    fn show(&self) -> String {
-        if *self == LogFormat::Json { "\"json\"" } else { "\"text\"" }.into()
-    }
+words! {
+    Plaintext { Refuse = "refuse", Allow = "allow" }
+    Kick { KickOldest = "kick-oldest", Refuse = "refuse" }
+    Backend { Embedded = "embedded", Cql = "cql" }
+    Consistency { Global = "global", Local = "local" }
+    LogFormat { Text = "text", Json = "json" }
 }
 
 impl Setting for Vec<String> {

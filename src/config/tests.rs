@@ -326,3 +326,23 @@ fn devices_and_presence_are_read() {
     let (_, problems) = from_text("[devices]\nrule = \"newest\"\n");
     assert!(format!("{}", problems[0]).contains("expected \"kick-oldest\" or \"refuse\""));
 }
+
+#[test]
+fn a_cluster_needs_hosts_a_name_and_a_whole_password() {
+    let problems = |text: &str| {
+        let (loaded, problems) = from_text(&format!("[store]\nbackend = \"cql\"\n[cql]\n{text}"));
+        assert_eq!(problems, []);
+        super::validate::store(&loaded).into_iter().map(|problem| problem.message).collect::<Vec<_>>()
+    };
+    assert_eq!(problems(""), [""; 0]);
+    assert_eq!(problems("user = \"ann\"\npassword = \"secret\"\nreplication = \"dc1:3\""), [""; 0]);
+    assert!(problems("hosts = []")[0].contains("cql.hosts is empty"));
+    assert!(problems("keyspace = \"Whim brel\"")[0].contains("not one word"));
+    assert!(problems("consistency = \"local\"")[0].contains("needs cql.datacenter"));
+    assert!(problems("replication = \"many\"")[0].contains("neither a number"));
+    assert!(problems("user = \"ann\"")[0].contains("set cql.password"));
+    assert!(problems("password = \"secret\"")[0].contains("set cql.user"));
+    let both = problems("user = \"ann\"\npassword = \"secret\"\npassword_file = \"file\"");
+    assert!(both[0].contains("both set") && !both[0].contains("secret\""), "{both:?}");
+    assert!(problems("user = \"ann\"\npassword_file = \"/nowhere\"")[0].contains("cannot be read"));
+}

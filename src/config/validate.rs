@@ -15,7 +15,11 @@ use super::keys;
 use super::load::Loaded;
 use super::origin::Origin;
 use super::problem::Problem;
-use super::setting::{Listen, Plaintext};
+use super::replicas;
+use super::setting::{Backend, Consistency, Listen, Plaintext};
+
+/// Most letters of a keyspace's name.
+const MAX_KEYSPACE: usize = 48;
 
 /// Everything that keeps `serve` from starting, and warnings.
 pub fn validate(loaded: &Loaded) -> Vec<Problem> {
@@ -24,8 +28,47 @@ pub fn validate(loaded: &Loaded) -> Vec<Problem> {
     listeners(loaded, &mut problems);
     certificate(loaded, &mut problems);
     authentication(loaded, &mut problems);
+    problems.extend(store(loaded));
     origins(loaded, &mut problems);
     log_level(loaded, &mut problems);
+    problems
+}
+
+/// What keeps the store from being opened.
+pub fn store(loaded: &Loaded) -> Vec<Problem> {
+    if loaded.config.store.backend == Backend::Embedded {
+        return Vec::new();
+    }
+    let cql = &loaded.config.cql;
+    let mut problems = Vec::new();
+    if cql.hosts.is_empty() {
+        let message = "cql.hosts is empty; name a node of the cluster, for example [\"10.0.0.1:9042\"]";
+        problems.push(Problem::error(loaded.origins.of("cql.hosts"), message));
+    }
+    let fits = |letter: char| letter.is_ascii_lowercase() || letter.is_ascii_digit() || letter == '_';
+    let begins = cql.keyspace.starts_with(|first: char| first.is_ascii_lowercase());
+    if !begins || cql.keyspace.len() > MAX_KEYSPACE || !cql.keyspace.chars().all(fits) {
+        let message = format!(
+            "cql.keyspace: \"{}\" is not one word of lower-case letters, digits and underscores, at most {MAX_KEYSPACE}",
+            cql.keyspace
+        );
+        problems.push(Problem::error(loaded.origins.of("cql.keyspace"), message));
+    }
+    if cql.consistency == Consistency::Local && cql.datacenter.is_empty() {
+        let message = "cql.consistency = \"local\" needs cql.datacenter: the majority of which one?";
+        problems.push(Problem::error(loaded.origins.of("cql.datacenter"), message));
+    }
+    if let Err(message) = replicas::read(&cql.replication) {
+        problems.push(Problem::error(loaded.origins.of("cql.replication"), message));
+    }
+    match keys::password(cql) {
+        Ok(_) => {
+            let file = cql.password_file.get();
+            let at = loaded.origins.of("cql.password_file");
+            problems.extend(file.and_then(|path| keys::readable_by_others(path, &at)));
+        }
+        Err(message) => problems.push(Problem::error(loaded.origins.of("cql.password"), message)),
+    }
     problems
 }
 
@@ -34,6 +77,7 @@ pub fn validate_dev(loaded: &Loaded) -> Vec<Problem> {
     let config = &loaded.config;
     let listens = [("tcp", config.tcp.listen), ("quic", config.quic.listen), ("http", config.http.listen)];
     let mut problems = Vec::from_iter(admin(loaded));
+    problems.extend(store(loaded));
     for (section, listen) in listens {
         if let Some(address) = listen.0.filter(|address| !address.ip().is_loopback()) {
             let message = format!(

@@ -5,6 +5,7 @@ use idgen::{DeviceId, WorkerNumber};
 use protocol::v1::{ConversationInfo, Role};
 
 use crate::error::StoreError;
+use crate::inventory::{Inventory, NoInventory};
 use crate::key::ConversationKey;
 use crate::member::{Cursors, MemberRow};
 use crate::presence::PresenceEvents;
@@ -165,6 +166,11 @@ pub trait Directory: Send + Sync + 'static {
         user: &'a str,
         to: Cursors,
     ) -> BoxFuture<'a, Result<Cursors, StoreError>>;
+
+    /// What the store holds, logs included; one that keeps no inventory answers with errors.
+    fn inventory(&self) -> &dyn Inventory {
+        &NoInventory
+    }
 
     /// The presence stream; `None` for a backend that keeps none.
     fn presence(&self) -> Option<&dyn PresenceEvents> {

@@ -7,7 +7,8 @@ use std::sync::Arc;
 use bytes::Bytes;
 use futures::future::BoxFuture;
 use protocol::limit::CLIENT_MSG_ID_BYTES;
-use protocol::v1::ConversationInfo;
+use protocol::v1::relation::Kind as Relation;
+use protocol::v1::{self, ConversationInfo, Message};
 
 use crate::error::StoreError;
 use crate::key::ConversationKey;
@@ -28,7 +29,7 @@ pub type BatchId = [u8; 16];
 ///    cursors included; a read begun after that sees it all.
 /// 3. `Conflict` is definite: nothing of this append is stored, now or later.
 /// 4. `Refused` is definite in the same way. `Unknown` says nothing: the append may be stored, or be stored later
-///    until the next `open` of the log returns; that `open` settles it.
+///    until the next `open` of the log returns; that `open` settles it. Nobody appends to the log before that.
 /// 5. `open` makes every append under an earlier epoch fail from then on.
 /// 6. `read` returns entries of the range asked without a hole and never past the tip.
 /// 7. A recall that was answered `Applied` shows in every read begun after that: the [`Fate`] of the entry it refers
@@ -104,6 +105,15 @@ pub struct Entry {
     pub kind: EntryKind,
 }
 
+impl Entry {
+    /// The entry that a message by `sender` becomes.
+    pub fn new(payload: Bytes, sender: &str, kind: EntryKind, slot: Option<SenderSlotOf>) -> Entry {
+        // Who sends what is not shown need not have read what was said before.
+        let sender = if kind == EntryKind::Shown { sender.to_owned() } else { String::new() };
+        Entry { payload, sender, slot, kind }
+    }
+}
+
 /// What an entry means to counts, and to earlier entries.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub enum EntryKind {
@@ -118,6 +128,27 @@ pub enum EntryKind {
     Recall(u64),
 }
 
+impl EntryKind {
+    /// What a message means.
+    pub fn of(message: &Message) -> EntryKind {
+        match change_of(message.relation.as_ref()) {
+            Some((Relation::Edit, seq)) => EntryKind::Edit(seq),
+            Some((_, seq)) => EntryKind::Recall(seq),
+            None if message.hidden => EntryKind::Silent,
+            None => EntryKind::Shown,
+        }
+    }
+}
+
+/// Edit or recall, and of what; `None` for every other relation.
+pub fn change_of(relation: Option<&v1::Relation>) -> Option<(Relation, u64)> {
+    let relation = relation?;
+    match relation.kind() {
+        kind @ (Relation::Edit | Relation::Recall) => Some((kind, relation.seq)),
+        Relation::None | Relation::Reply => None,
+    }
+}
+
 /// What later entries have made of one.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Fate {
@@ -125,6 +156,12 @@ pub struct Fate {
     pub recalled: bool,
     /// The seq of its latest edit; 0 for none.
     pub edited: u64,
+}
+
+/// Whether a message is all that is left of an entry that has outlived its time: its seq. Backends give such a stand-in,
+/// so that nobody finds a hole.
+pub fn is_gone(message: &Message) -> bool {
+    *message == Message { seq: message.seq, ..Message::default() }
 }
 
 /// A device's slot to write.

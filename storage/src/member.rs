@@ -5,6 +5,10 @@ use protocol::v1::Role;
 /// Most spans a row keeps; a user who leaves and returns more often loses sight of the oldest.
 pub const MAX_SPANS: usize = 32;
 
+/// Members above which a conversation is wide, for ever. An append writes and removes at most so many small rows; a list
+/// costs a read for each wide conversation of the user.
+pub(crate) const MAX_LISTED_MEMBERS: usize = 32;
+
 /// Seqs `from..=to` that a member may see; `to == u64::MAX` while the membership lasts.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Span {

@@ -121,7 +121,7 @@ pub trait PresenceEvents: Send + Sync + 'static {
         users: &'a [String],
     ) -> BoxFuture<'a, Result<Vec<Option<Standing>>, StoreError>>;
 
-    /// Users of all tenants who are not offline, by name, looking at up to `rows` users after `after`.
+    /// Users of all tenants who are not offline, in an order that stays, looking at up to `rows` users after `after`.
     fn present(&self, after: Option<UserName>, rows: usize)
     -> BoxFuture<'_, Result<PresentPage, StoreError>>;
 

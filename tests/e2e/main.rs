@@ -2,6 +2,7 @@
 //!
 //! | file | topic |
 //! |---|---|
+//! | `cluster` | a store in a cluster that comes late, goes away, comes back |
 //! | `admin` | the operator's listener: timelines, and the presence stream over a `kill -9` |
 //! | `rooms` | devices on three transports in one conversation; away and back; two devices of one user |
 //! | `relations` | replies, edits, recalls; what a device that was away asks for |
@@ -14,6 +15,7 @@
 //! | `requests` | requests that are refused |
 //! | `websocket` | what is particular to WebSocket |
 //! | `store` | the data directory: second process, damage, read-only disk |
+//! | `store_tools` | `whimbrel store`: check, copy, migrate |
 //! | `page` | the chat page in a browser |
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, clippy::print_stderr)]
 
@@ -21,6 +23,7 @@
 mod support;
 
 mod admin;
+mod cluster;
 mod crash;
 mod hostile;
 mod page;
@@ -31,5 +34,6 @@ mod retries;
 mod rooms;
 mod slow;
 mod store;
+mod store_tools;
 mod tokens;
 mod websocket;

@@ -3,10 +3,19 @@
 use crate::{ROWS, Row};
 
 const USAGE: &str = "\
-usage: ./test faults [--row NAME]... [--rounds N] [--full]
+usage: ./test faults [--row NAME]... [--store embedded|cql] [--rounds N] [--full]
   --row NAME   only this row; may be given again
+  --store S    only rows over this store: the embedded one, or one in a real Cassandra
   --rounds N   each row so often, 1 unless given
   --full       the sizes for a long run: more devices, more kills, more logins";
+
+/// What keeps the logs of a row's gateways.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Store {
+    Embedded,
+    /// A real Cassandra.
+    Cql,
+}
 
 /// How big a round is.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -30,6 +39,7 @@ impl Scale {
 /// What is to be run.
 pub struct Args {
     names: Vec<String>,
+    store: Option<Store>,
     pub rounds: usize,
     pub scale: Scale,
 }
@@ -37,21 +47,37 @@ pub struct Args {
 impl Args {
     /// Reads the words behind the program's name; `Err` is for the person who typed them.
     pub fn parse(mut words: impl Iterator<Item = String>) -> Result<Args, String> {
-        let mut args = Args { names: Vec::new(), rounds: 1, scale: Scale::Small };
+        let mut args = Args { names: Vec::new(), store: None, rounds: 1, scale: Scale::Small };
         while let Some(word) = words.next() {
             match word.as_str() {
                 "--row" => args.names.push(row(words.next())?),
+                "--store" => args.store = Some(store(words.next())?),
                 "--rounds" => args.rounds = rounds(words.next())?,
                 "--full" => args.scale = Scale::Full,
                 other => return Err(format!("{other:?} is unknown\n{USAGE}")),
             }
         }
+        if args.rows().next().is_none() {
+            return Err(format!("no row of that name runs over that store\n{USAGE}"));
+        }
         Ok(args)
     }
 
-    /// The rows chosen, all if none was named.
+    /// The rows chosen; the usual ones of every store that is meant if none was named.
     pub fn rows(&self) -> impl Iterator<Item = &'static Row> {
-        ROWS.iter().filter(|row| self.names.is_empty() || self.names.iter().any(|name| name == row.name))
+        let is_meant = |row: &&Row| match self.names.is_empty() {
+            true => row.usual,
+            false => self.names.iter().any(|name| name == row.name),
+        };
+        ROWS.iter().filter(is_meant).filter(|row| self.store.is_none_or(|store| store == row.store))
+    }
+}
+
+fn store(word: Option<String>) -> Result<Store, String> {
+    match word.unwrap_or_default().as_str() {
+        "embedded" => Ok(Store::Embedded),
+        "cql" => Ok(Store::Cql),
+        _ => Err(format!("--store wants embedded or cql\n{USAGE}")),
     }
 }
 

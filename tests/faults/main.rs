@@ -1,4 +1,4 @@
-//! Faults on the real program: `./test faults [--row F1] [--rounds N] [--full]`. What the rows are and what passes is in
+//! Faults on the real program: `./test faults [--row F1] [--store cql] [--rounds N] [--full]`. What the rows are and what passes is in
 //! docs/TESTING.md.
 //!
 //! | file | noun |
@@ -7,7 +7,12 @@
 //! | `report` | what a round measured and found, and the proof that its checks can fail |
 //! | `load` | senders and readers whose history is checked |
 //! | `prober` | a device that sends one message at a time and says what became of it |
+//! | `writers`, `tail` | senders and readers of conversations that several gateways serve |
+//! | `stored` | what is stored in a real cluster, held against itself |
 //! | `crash` | F1: kill -9 of the whole node |
+//! | `two_writers` | F3: two gateways that both take themselves for the owner; one is stalled, cut off, and its clock wrong |
+//! | `store_cut` | F6: the way to the store is cut one way |
+//! | `store_nodes` | F8: one of three nodes of the store is lost, then two |
 //! | `power` | F10: power loss, the journal's tail torn |
 //! | `full`, `fsync` | F11: the disk is full, a sync fails |
 //! | `files` | F12: no file descriptors left |
@@ -27,19 +32,25 @@ mod power;
 mod prober;
 mod report;
 mod silence;
+mod store_cut;
+mod store_nodes;
+mod stored;
 mod storm;
 #[allow(dead_code, reason = "each test takes what it needs")]
 #[path = "../support/mod.rs"]
 mod support;
+mod tail;
 mod twice;
+mod two_writers;
+mod writers;
 
 use std::process::ExitCode;
 use std::time::{Duration, Instant};
 
-use futures::future::BoxFuture;
-use tokio::task::JoinSet;
+use futures::future::LocalBoxFuture;
+use tokio::task::{JoinSet, LocalSet};
 
-use args::{Args, Scale};
+use args::{Args, Scale, Store};
 use report::Report;
 
 /// No round takes longer than this at any size.
@@ -49,17 +60,42 @@ const ROUND: Duration = Duration::from_secs(30 * 60);
 pub struct Row {
     pub name: &'static str,
     pub what: &'static str,
-    run: fn(Scale) -> BoxFuture<'static, Report>,
+    /// The store that its gateways have.
+    pub store: Store,
+    /// Whether it belongs to a run that names no row.
+    pub usual: bool,
+    run: fn(Scale) -> LocalBoxFuture<'static, Report>,
 }
 
-pub const ROWS: [Row; 7] = [
-    Row { name: "F1", what: "kill -9 of the whole node under load", run: |s| Box::pin(crash::run(s)) },
-    Row { name: "F10", what: "power loss: the journal's tail is torn", run: |s| Box::pin(power::run(s)) },
-    Row { name: "F11", what: "the disk is full; a sync fails", run: |s| Box::pin(full::run(s)) },
-    Row { name: "F12", what: "no file descriptors left", run: |s| Box::pin(files::run(s)) },
-    Row { name: "F13", what: "delay, loss, black holes", run: |s| Box::pin(network::run(s)) },
-    Row { name: "F15", what: "all devices connect again at once", run: |s| Box::pin(storm::run(s)) },
-    Row { name: "F16", what: "double login, the old close comes late", run: |s| Box::pin(twice::run(s)) },
+const fn row(
+    name: &'static str,
+    what: &'static str,
+    run: fn(Scale) -> LocalBoxFuture<'static, Report>,
+) -> Row {
+    Row { name, what, store: Store::Embedded, usual: true, run }
+}
+
+const fn row_over_cql(row: Row, usual: bool) -> Row {
+    Row { store: Store::Cql, usual, ..row }
+}
+
+pub const ROWS: [Row; 10] = [
+    row("F1", "kill -9 of the whole node under load", |s| Box::pin(crash::run(s))),
+    row_over_cql(
+        row("F3", "two owners of everything, one of them stale", |s| Box::pin(two_writers::run(s))),
+        true,
+    ),
+    row_over_cql(row("F6", "the store is cut off one way", |s| Box::pin(store_cut::run(s))), true),
+    row_over_cql(
+        row("F8", "one store node of three is lost, then two", |s| Box::pin(store_nodes::run(s))),
+        false,
+    ),
+    row("F10", "power loss: the journal's tail is torn", |s| Box::pin(power::run(s))),
+    row("F11", "the disk is full; a sync fails", |s| Box::pin(full::run(s))),
+    row("F12", "no file descriptors left", |s| Box::pin(files::run(s))),
+    row("F13", "delay, loss, black holes", |s| Box::pin(network::run(s))),
+    row("F15", "all devices connect again at once", |s| Box::pin(storm::run(s))),
+    row("F16", "double login, the old close comes late", |s| Box::pin(twice::run(s))),
 ];
 
 fn main() -> ExitCode {
@@ -71,7 +107,7 @@ fn main() -> ExitCode {
         }
     };
     let runtime = tokio::runtime::Builder::new_multi_thread().worker_threads(2).enable_all().build().unwrap();
-    let (rounds, violations) = runtime.block_on(run(&args));
+    let (rounds, violations) = runtime.block_on(LocalSet::new().run_until(run(&args)));
     // Threads that still read from a child must not hold up the end.
     runtime.shutdown_background();
     println!("rows={} rounds={rounds} violations={violations}", args.rows().count());
@@ -101,7 +137,7 @@ async fn run(args: &Args) -> (usize, usize) {
 /// One round. A panic or a round without an end is a violation, not the end of the run.
 async fn one(row: &Row, scale: Scale) -> Report {
     let mut task = JoinSet::new();
-    task.spawn(tokio::time::timeout(ROUND, (row.run)(scale)));
+    task.spawn_local(tokio::time::timeout(ROUND, (row.run)(scale)));
     let broken = match task.join_next().await.expect("one task") {
         Ok(Ok(report)) => return report,
         Ok(Err(_)) => format!("the round did not end within {ROUND:?}"),

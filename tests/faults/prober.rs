@@ -12,7 +12,7 @@ use tokio::net::TcpStream;
 use crate::report::Report;
 use crate::support::device::{Recorder, outcome};
 use crate::support::fresh_id;
-use crate::support::history::Outcome;
+use crate::support::history::{MsgId, Outcome};
 use crate::support::process::Gateway;
 use crate::support::raw::{Raw, hello};
 
@@ -41,19 +41,33 @@ pub struct Prober {
     conversation: String,
     device: u64,
     raw: Option<Raw>,
+    /// When the latest message was stored, by its owner's clock.
+    pub owner_ms: i64,
 }
 
 impl Prober {
     /// A device that is logged in.
     pub async fn login(recorder: &Recorder, gateway: &Gateway, name: &str, conversation: &str) -> Prober {
+        Prober::login_as(recorder, gateway, "alice", name, conversation).await
+    }
+
+    /// The same, of any user.
+    pub async fn login_as(
+        recorder: &Recorder,
+        gateway: &Gateway,
+        user: &str,
+        name: &str,
+        conversation: &str,
+    ) -> Prober {
         let mut prober = Prober {
             recorder: recorder.clone(),
             address: gateway.tcp,
-            token: gateway.token("alice"),
+            token: gateway.token(user),
             installation: name.into(),
             conversation: conversation.into(),
             device: 0,
             raw: None,
+            owner_ms: 0,
         };
         prober.connect().await;
         assert!(prober.raw.is_some(), "{name} cannot log in");
@@ -62,13 +76,26 @@ impl Prober {
 
     /// Sends a message of this size, once. A connection that is lost is made again at the next attempt.
     pub async fn attempt(&mut self, bytes: usize, limit: Duration) -> Attempt {
+        self.attempt_of(fresh_id(), bytes, limit).await
+    }
+
+    /// Connects elsewhere from now on.
+    pub fn go_to(&mut self, address: SocketAddr) {
+        (self.address, self.raw) = (address, None);
+    }
+
+    /// Sends this message of this size, perhaps not for the first time.
+    pub async fn attempt_of(&mut self, id: MsgId, bytes: usize, limit: Duration) -> Attempt {
         let at = Instant::now();
         let told = match tokio::time::timeout(limit, self.connect()).await {
-            Ok(()) => self.send(bytes, limit).await,
+            Ok(()) => self.send(id, bytes, limit).await,
             Err(_) => None,
         };
         let answer = match told {
-            Some(Told::SendAck(_)) => Answer::Acked,
+            Some(Told::SendAck(ack)) => {
+                self.owner_ms = ack.at_ms;
+                Answer::Acked
+            }
             Some(Told::Error(error)) => Answer::Error(error),
             _ => Answer::Silent,
         };
@@ -85,9 +112,8 @@ impl Prober {
         matches!(tokio::time::timeout(Duration::from_secs(5), raw.answer_or_end(request)).await, Ok(Some(_)))
     }
 
-    async fn send(&mut self, bytes: usize, limit: Duration) -> Option<Told> {
+    async fn send(&mut self, id: MsgId, bytes: usize, limit: Duration) -> Option<Told> {
         let raw = self.raw.as_mut()?;
-        let id = fresh_id();
         let body: Vec<u8> = id.iter().copied().cycle().take(bytes).collect();
         let op = self.recorder.with(|h| h.send(self.device, &self.conversation, id, &body));
         let send = Send {
@@ -117,10 +143,10 @@ impl Prober {
 }
 
 /// While the store takes nothing, a sender hears only that: retryable, and that it is not stored or not known.
-pub fn only_retryable(report: &mut Report, name: &str, attempts: &[Attempt]) {
+pub fn only_retryable<'a>(report: &mut Report, name: &str, attempts: impl IntoIterator<Item = &'a Attempt>) {
     let allowed = [Code::OUTCOME_UNKNOWN, Code::UNAVAILABLE].map(Code::number);
     let wrong: Vec<&Error> = attempts
-        .iter()
+        .into_iter()
         .filter_map(|attempt| match &attempt.answer {
             Answer::Error(error) if !error.retryable || !allowed.contains(&error.code) => Some(error),
             _ => None,

@@ -12,7 +12,7 @@ use crate::load::Load;
 use crate::report::Report;
 use crate::support::fleet::Fleet;
 use crate::support::metrics::Metrics;
-use crate::support::process::Gateway;
+use crate::support::process::{Gateway, Settings};
 use crate::support::proxy::Proxy;
 use crate::support::raw::{Raw, text_to};
 use crate::support::usage::{cpu_percent, file_limit};
@@ -39,7 +39,8 @@ const TELLERS: usize = 4;
 pub async fn run(scale: Scale) -> Report {
     let mut report = Report::new();
     let devices = fitting(&mut report, scale.pick(2_000, 10_000));
-    let gateway = Gateway::start().await;
+    // Few tellers open a conversation with every device.
+    let gateway = Gateway::with(Settings::new().set("limits.creations_at_once", 1_000_000)).await;
     let proxy = Proxy::start(gateway.tcp).await;
     let built = Instant::now();
     let fleet = Fleet::login(proxy.address, &gateway.issuer, "s", devices).await;

@@ -13,7 +13,7 @@ use crate::args::Scale;
 use crate::report::{Report, progress};
 use crate::support::device::{Recorder, entry, outcome};
 use crate::support::history::{Entry, Event};
-use crate::support::process::Gateway;
+use crate::support::process::{Gateway, Settings};
 use crate::support::proxy::{Proxy, Rules};
 use crate::support::raw::{Raw, hello, text_to};
 
@@ -30,7 +30,8 @@ const TELLERS: usize = 4;
 
 pub async fn run(scale: Scale) -> Report {
     let mut report = Report::new();
-    let gateway = Gateway::start().await;
+    // Few tellers open a conversation with every device.
+    let gateway = Gateway::with(Settings::new().set("limits.creations_at_once", 1_000_000)).await;
     let logins = scale.pick(500, 10_000);
     let (mut at_once, mut afterwards, mut takes) = (0, 0, Vec::new());
     let recorder = Recorder::new();

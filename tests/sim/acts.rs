@@ -12,6 +12,8 @@ use crate::world::{Ev, World};
 
 /// Longest time that links lose what is pushed: shorter than the gateway waits before it tells a tip again.
 const MAX_BREAK_MS: u64 = 8_000;
+/// Time from one such break to the next: a tip is told again in between.
+const WHOLE_MS: u64 = 20_000;
 
 type Deed = fn(&mut World, usize);
 type Fault = fn(&mut World);
@@ -299,8 +301,9 @@ impl World {
 
     /// For a while nothing that is pushed reaches a connector.
     fn breaks_links(&mut self) {
-        let Some(gateway) = self.gateway_up() else { return };
+        let Some(gateway) = self.gateway_up().filter(|_| self.now >= self.links_whole_until) else { return };
         let until = self.now + self.rng.range(200, MAX_BREAK_MS);
+        self.links_whole_until = until + WHOLE_MS;
         self.note_world(format!("the links of gateway {gateway} lose what is pushed"));
         self.gateways[gateway].links_down.store(true, Ordering::Relaxed);
         self.at(until, Ev::LinksUp(gateway));
@@ -310,12 +313,14 @@ impl World {
         self.store.slow_until = self.now + self.rng.range(1_000, 25_000);
         self.store.slow_ms = self.rng.range(200, 6_000);
         self.note_world(format!("the store takes up to {} ms", self.store.slow_ms));
+        self.weather();
     }
 
     fn fails_store(&mut self) {
         self.store.failing_until = self.now + self.rng.range(1_000, 15_000);
         self.store.failing_permille = self.rng.range(100, 900);
         self.note_world("the store fails now and then".into());
+        self.weather();
     }
 
     fn steps_clock(&mut self) {

@@ -2,6 +2,7 @@
 
 use std::collections::BTreeMap;
 
+use bytes::Bytes;
 use client::error::RequestError;
 use client::inboxes::StreamId;
 use client::requests::Ticket;
@@ -26,6 +27,8 @@ pub struct App {
     pub seen: BTreeMap<String, u64>,
     /// Conversation → what it was given, by seq; survives the application.
     pub log: BTreeMap<String, BTreeMap<u64, Message>>,
+    /// Up to which version of the store it has listed all of its conversations; empty if it has not.
+    version: Bytes,
     /// Reads and lists on their way, by the frame's id.
     pub asked: BTreeMap<u64, Op>,
 }
@@ -47,6 +50,16 @@ pub enum Purpose {
     Mark,
     SetPresence(bool),
     Other,
+}
+
+impl App {
+    /// The application is gone, and with it what it had not stored.
+    pub fn crash(&mut self) {
+        self.streams.clear();
+        self.tickets.clear();
+        self.asked.clear();
+        self.version = Bytes::new();
+    }
 }
 
 impl World {
@@ -169,7 +182,9 @@ impl World {
             self.history.push(Event::Unread { device, user, conversation, tip, read, unread });
             self.follow(d, &row.conversation);
         }
-        if !page.next_page.is_empty() {
+        if page.next_page.is_empty() {
+            self.devices[d].app.version = page.version;
+        } else {
             let list = v1::ListConversations { page: page.next_page, limit: 3, ..Default::default() };
             self.request(d, Purpose::List, Ask::ListConversations(list));
         }
@@ -177,7 +192,11 @@ impl World {
 
     /// The application asks for its conversations.
     pub fn list(&mut self, d: usize) {
-        let list = v1::ListConversations { limit: 3, ..Default::default() };
+        let mut list = v1::ListConversations { limit: 3, ..Default::default() };
+        if self.rng.chance(600) {
+            // All, or what has changed since it last had all.
+            list.since_version = self.devices[d].app.version.clone();
+        }
         self.request(d, Purpose::List, Ask::ListConversations(list));
     }
 
@@ -219,7 +238,9 @@ impl World {
 
     pub fn stream_ended(&mut self, d: usize, stream: StreamId, error: &RequestError) {
         self.note(d, format!("stream {stream} ends: {error}"));
-        self.devices[d].app.streams.retain(|_, id| *id != stream);
+        let app = &mut self.devices[d].app;
+        app.streams.retain(|_, id| *id != stream);
+        app.version = Bytes::new();
     }
 
     /// The client tells its application something beside messages.

@@ -59,6 +59,11 @@ impl LogState {
         self.entries.len() as u64
     }
 
+    /// A log as some other store has it, for whoever looks at it in the end.
+    pub fn read(entries: Vec<Bytes>) -> LogState {
+        LogState { entries, ..LogState::default() }
+    }
+
     fn take(&mut self, payload: Bytes, kind: EntryKind) {
         self.entries.push(payload);
         self.kinds.push(kind);

@@ -64,6 +64,7 @@ impl World {
     /// Everything is at rest: records what is stored, who may see it and who should have seen it.
     pub fn finish(&mut self) {
         self.sample_routes(true);
+        self.read_tables();
         let logs = std::mem::take(&mut self.store.data.logs);
         for (key, log) in &logs {
             self.final_log(key, log);

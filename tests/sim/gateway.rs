@@ -15,9 +15,11 @@ use connector::auth::{AuthConfig, Key, Verifier};
 use connector::{Connector, ConnectorConfig};
 use idgen::{Clock, NodeId, NodeType, WorkerNumber};
 use parking_lot::Mutex;
+use storage::Store;
 use tokio::runtime::Runtime;
 use tokio::time::Instant;
 
+use crate::cql::Tables;
 use crate::hub::{Hub, Out};
 use crate::jobs::SimStore;
 use crate::links::{DownTap, Tap, UpTap};
@@ -41,6 +43,8 @@ pub struct Setup {
     pub connectors: u16,
     pub outbox_bytes: usize,
     pub mutant: Option<Mutant>,
+    /// What the store stands on; `None`: it is simulated.
+    pub tables: Option<Tables>,
     /// Nobody else appends to the store while a gateway runs.
     pub sole_owner: bool,
     /// How far the machine's wall clock is off, milliseconds.
@@ -170,7 +174,10 @@ impl Gateway {
 }
 
 async fn boot(setup: &Setup, hub: Arc<Hub>, clock: Arc<WallClock>, down: Arc<AtomicBool>) -> Option<Parts> {
-    let store = Arc::new(SimStore { hub: hub.clone() });
+    let store: Arc<dyn Store> = match &setup.tables {
+        Some(tables) => Arc::new(tables.store(clock.started_ms)),
+        None => Arc::new(SimStore { hub: hub.clone() }),
+    };
     let channel_id = node_id(NodeType::Channel, 0);
     let mut config = ChannelConfig::new(channel_id, WorkerNumber::new(1).ok()?);
     config.slot_tasks = 2;

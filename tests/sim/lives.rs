@@ -15,6 +15,7 @@ impl World {
             self.booting = true;
             let id = self.gateways.len();
             self.note_world(format!("gateway {id} starts"));
+            self.next_clock();
             self.gateways.push(Gateway::start(id, self.now, &self.setup));
         }
     }
@@ -56,9 +57,7 @@ impl World {
         let device = &mut self.devices[d];
         device.restart(now, seed);
         device.dead = true;
-        device.app.streams.clear();
-        device.app.tickets.clear();
-        device.app.asked.clear();
+        device.app.crash();
         if !keeps_seen {
             device.app.seen.clear();
         }
@@ -103,7 +102,6 @@ impl World {
     /// Faults end, and who is away comes back.
     pub fn heal(&mut self) {
         self.note_world("everything heals".into());
-        (self.store.slow_until, self.store.failing_until, self.store.unknown_permille) = (0, 0, 0);
         self.setup.clock_off.store(0, Ordering::Relaxed);
         let up = self.gateway_up();
         for gateway in 0..self.gateways.len() {
@@ -111,6 +109,7 @@ impl World {
                 self.kill_gateway(gateway, false);
             }
         }
+        self.heal_store();
         for gateway in &mut self.gateways {
             gateway.frozen = false;
             gateway.links_down.store(false, Ordering::Relaxed);

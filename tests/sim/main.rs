@@ -10,7 +10,8 @@
 //! | `world` | virtual time and its events |
 //! | `gateway`, `links`, `socket`, `hub` | one gateway process, and everything that connects it to the world |
 //! | `net` | connections: delays, stalls, cuts |
-//! | `store`, `data`, `jobs` | the store: when things happen, what is stored, the traits |
+//! | `store`, `data`, `jobs` | the simulated store: when things happen, what is stored, the traits |
+//! | `cql` | in some worlds, in its place: the real store on CQL, on tables in memory |
 //! | `presence` | the store's presence streams, and the backend that reads them |
 //! | `device`, `login` | a device's driver, and what it says of itself |
 //! | `app`, `record` | the application on a device, and frames: what they write into the history |
@@ -26,6 +27,7 @@
 mod acts;
 mod app;
 mod changes;
+mod cql;
 mod data;
 mod device;
 mod drain;
@@ -38,6 +40,9 @@ mod lives;
 mod login;
 mod mutant;
 mod net;
+#[path = "../../storage/tests/two_owners/planted.rs"]
+#[allow(dead_code, reason = "shared with the tests of two owners, which use the rest")]
+mod planted;
 mod presence;
 mod record;
 mod rng;
@@ -54,9 +59,13 @@ mod support {
 mod trace;
 mod world;
 
+/// By its own name, as what is shared with its tests calls it.
+extern crate storage as whimbrel_storage;
+
 use std::process::ExitCode;
 use std::time::Instant;
 
+use cql::Kind;
 use mutant::Mutant;
 use run::Rules;
 
@@ -83,7 +92,7 @@ fn main() -> ExitCode {
         Ok(options) => options,
         Err(problem) => {
             println!(
-                "{problem}\nusage: sim|mutants [--seeds N] [--from S] [--trace] [--twice N] [--zombies] [--mutant NAME]"
+                "{problem}\nusage: sim|mutants [--seeds N] [--from S] [--trace] [--twice N] [--zombies] [--mutant NAME] [--store cql|simulated]"
             );
             return ExitCode::from(2);
         }
@@ -111,6 +120,10 @@ fn options(mut words: impl Iterator<Item = String>) -> Result<Options, String> {
             "sim" | "mutants" => options.verb = word,
             "--trace" => options.trace = true,
             "--zombies" => options.rules.zombies = true,
+            "--store" => {
+                let name = value()?;
+                options.rules.store = Some(Kind::named(&name).ok_or(format!("no store {name}"))?);
+            }
             "--twice" => options.twice = number(&value()?)?,
             "--seeds" => options.seeds = Some(number(&value()?)?),
             "--from" => options.from = number(&value()?)?,
@@ -155,7 +168,12 @@ fn sim(options: &Options) -> bool {
 fn planted(options: &Options) -> String {
     let mutant = options.rules.mutant.map(|mutant| format!(" --mutant {}", mutant.name()));
     let zombies = if options.rules.zombies { " --zombies" } else { "" };
-    mutant.unwrap_or_default() + zombies
+    let store = match options.rules.store {
+        Some(Kind::Cql) => " --store cql",
+        Some(Kind::Simulated) => " --store simulated",
+        None => "",
+    };
+    mutant.unwrap_or_default() + zombies + store
 }
 
 fn traced(options: &Options, count: u64) -> bool {
@@ -196,7 +214,8 @@ fn mutants(options: &Options) -> bool {
     };
     let mut caught = 0;
     for mutant in &planted {
-        let rules = Rules { mutant: Some(*mutant), ..options.rules };
+        let zombies = options.rules.zombies || mutant.wants_zombies();
+        let rules = Rules { mutant: Some(*mutant), zombies, ..options.rules };
         let bar = run::bar(count, &mutant.name());
         let totals = run::run_many(options.from, count, rules, true, &bar);
         bar.finish_and_clear();

@@ -1,5 +1,7 @@
 //! Bugs that are planted in the simulation's glue, never in the product: each must be caught.
 
+use crate::planted::Bug;
+
 /// A planted bug.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Mutant {
@@ -19,6 +21,8 @@ pub enum Mutant {
     PushLost,
     /// Tips are not told again.
     TipsToldOnce,
+    /// A gateway takes itself for the only one that appends to the store, and is not.
+    OthersForgotten,
     /// Nobody finds what has changed since a version.
     ChangesUnlisted,
     /// An answer to Sync lacks its last message and does not say so.
@@ -51,10 +55,12 @@ pub enum Mutant {
     DrainLosesAcked,
     /// A gateway that drains hangs up without a word.
     GoAwayLost,
+    /// Between the CQL store and its tables.
+    Cql(Bug),
 }
 
 impl Mutant {
-    pub const ALL: [Mutant; 24] = [
+    pub const ALL: [Mutant; 30] = [
         Mutant::AckBeforeCommit,
         Mutant::UnconditionalDetach,
         Mutant::NoDedupe,
@@ -63,6 +69,7 @@ impl Mutant {
         Mutant::OpenSeesUnsynced,
         Mutant::PushLost,
         Mutant::TipsToldOnce,
+        Mutant::OthersForgotten,
         Mutant::ChangesUnlisted,
         Mutant::SyncClipped,
         Mutant::KickLost,
@@ -79,12 +86,27 @@ impl Mutant {
         Mutant::StandingStays,
         Mutant::DrainLosesAcked,
         Mutant::GoAwayLost,
+        Mutant::Cql(Bug::NotCompared),
+        Mutant::Cql(Bug::Unconditional),
+        Mutant::Cql(Bug::NotRedone),
+        Mutant::Cql(Bug::AnsweredEarly),
+        Mutant::Cql(Bug::UnknownIsRefused),
     ];
+
+    /// Whether it shows only where gateways go on beside their successors.
+    pub fn wants_zombies(self) -> bool {
+        self == Mutant::OthersForgotten
+    }
+
+    /// Whether it shows only where gateways have the store on CQL.
+    pub fn bug(self) -> Option<Bug> {
+        if let Mutant::Cql(bug) = self { Some(bug) } else { None }
+    }
 
     /// The name on the command line.
     pub fn name(self) -> String {
         let mut name = String::new();
-        for (at, letter) in format!("{self:?}").char_indices() {
+        for (at, letter) in format!("{self:?}").replace(['(', ')'], "").char_indices() {
             if at > 0 && letter.is_ascii_uppercase() {
                 name.push('-');
             }

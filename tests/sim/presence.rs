@@ -39,6 +39,22 @@ struct Stream {
     standings: BTreeMap<String, storage::presence::Standing>,
 }
 
+impl Streams {
+    /// Where a user stands, as some other store has it.
+    pub fn stand(&mut self, tenant: String, user: String, standing: storage::presence::Standing) {
+        self.tenants.entry(tenant).or_default().standings.insert(user, standing);
+    }
+
+    /// The next events of a tenant.
+    pub fn tell(&mut self, tenant: &str, events: Vec<PresenceEvent>) {
+        self.tenants.entry(tenant.to_owned()).or_default().events.extend(events);
+    }
+
+    pub fn tenants(&self) -> Vec<String> {
+        self.tenants.keys().cloned().collect()
+    }
+}
+
 impl Data {
     fn take_presence(&mut self, tenant: &str) -> u64 {
         let stream = self.streams.tenants.entry(tenant.to_owned()).or_default();

@@ -8,6 +8,7 @@ use std::time::Duration;
 use indicatif::{ProgressBar, ProgressDrawTarget, ProgressStyle};
 use parking_lot::Mutex;
 
+use crate::cql::Kind;
 use crate::mutant::Mutant;
 use crate::support::checker::{self, Violation};
 use crate::world::World;
@@ -19,6 +20,8 @@ pub struct Rules {
     /// In every world, and not only in some, a gateway may be left behind by its successor and go on for a while. One
     /// machine has a lock against that; a cluster has not.
     pub zombies: bool,
+    /// What store every world has; `None`: some this one, some that.
+    pub store: Option<Kind>,
 }
 
 /// What came of a seed.

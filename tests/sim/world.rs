@@ -7,6 +7,7 @@ use std::time::Instant;
 
 use client::inboxes::StreamId;
 
+use crate::cql::{Kind, Tables};
 use crate::data::Data;
 use crate::device::{Device, Link};
 use crate::gateway::{Gateway, Setup};
@@ -27,6 +28,8 @@ const REST_MS: u64 = 150_000;
 
 /// How many worlds of a thousand have gateways that go on beside their successors.
 const ZOMBIES_PERMILLE: u64 = 250;
+/// One seed of so many has the real store on CQL.
+const CQL_EVERY: u64 = 5;
 
 /// Something that is due.
 #[derive(Clone, Debug)]
@@ -53,6 +56,7 @@ pub enum Ev {
     Deed,
     Create,
     Fault,
+    Weather,
     Sample,
 }
 
@@ -83,6 +87,8 @@ pub struct World {
     /// One-way delay of new connections, milliseconds.
     pub delay: (u64, u64),
     pub booting: bool,
+    /// No links break before this time.
+    pub links_whole_until: u64,
     /// A gateway may be left behind by its successor and go on for a while.
     pub zombies: bool,
     active_ms: u64,
@@ -94,11 +100,18 @@ impl World {
         let mutant = rules.mutant;
         let mut rng = Rng::new(seed);
         let zombies = rng.chance(ZOMBIES_PERMILLE) || rules.zombies;
+        let is_cql = match (mutant.and_then(Mutant::bug), rules.store) {
+            (Some(_), _) => true,
+            (None, Some(store)) => store == Kind::Cql,
+            // Not drawn: the other worlds are what they would be without this one.
+            (None, None) => seed.is_multiple_of(CQL_EVERY),
+        };
         let setup = Setup {
             connectors: rng.range(1, 2) as u16,
             outbox_bytes: *rng.pick(&[2_048, 8_192, 131_072]),
             mutant,
-            sole_owner: !zombies,
+            tables: None,
+            sole_owner: !(zombies || is_cql) || mutant == Some(Mutant::OthersForgotten),
             clock_off: Arc::new(AtomicI64::new(0)),
         };
         let mut store = Store::new(Data::new(mutant));
@@ -130,12 +143,15 @@ impl World {
             socket_bytes,
             delay,
             booting: false,
+            links_whole_until: 0,
             zombies,
             active_ms,
             rng,
         };
         world.people();
         world.plan_acts();
+        world.setup.tables = is_cql.then(|| Tables::new(&mut world.rng, mutant.and_then(Mutant::bug)));
+        world.begin_store();
         world
     }
 
@@ -253,6 +269,7 @@ impl World {
                 self.creates(d);
             }
             Ev::Fault => self.fault(),
+            Ev::Weather => self.weather(),
             Ev::Sample => {
                 self.sample();
                 self.at(self.now + SAMPLE_MS, Ev::Sample);
@@ -264,6 +281,7 @@ impl World {
 
     /// Takes in what the gateways did.
     fn collect(&mut self) {
+        self.look_at_tables();
         for gateway in 0..self.gateways.len() {
             for out in self.gateways[gateway].hub.take() {
                 match out {

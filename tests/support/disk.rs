@@ -6,6 +6,7 @@ use std::process::Command;
 
 use tempfile::TempDir;
 
+use super::preload;
 use super::process::Gateway;
 
 /// What the disk does.
@@ -39,16 +40,7 @@ impl Disk {
     /// Puts the library in front of a gateway that has not started. Needs `cc`.
     pub fn under(gateway: &mut Gateway) -> Disk {
         let disk = Disk { directory: TempDir::with_prefix("whimbrel-disk-").unwrap() };
-        let (source, library) = (disk.path("disk.c"), disk.path("disk.so"));
-        fs::write(&source, include_str!("disk.c")).unwrap();
-        let compiler = std::env::var("CC").unwrap_or_else(|_| "cc".into());
-        let built = Command::new(compiler)
-            .args(["-O1", "-shared", "-fPIC", "-o"])
-            .args([&library, &source])
-            .arg("-ldl")
-            .status()
-            .expect("a C compiler is needed, as it is to build the program");
-        assert!(built.success(), "disk.c does not compile");
+        let library = preload::build(disk.directory.path(), "disk", include_str!("disk.c"));
         fs::write(disk.path("control"), "o").unwrap();
         gateway.set_env("LD_PRELOAD", &library);
         gateway.set_env("WHIMBREL_DISK_CONTROL", &disk.path("control"));

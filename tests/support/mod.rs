@@ -3,6 +3,7 @@
 //! | file | noun |
 //! |---|---|
 //! | `process` | a gateway process: started, killed and started again on the same data |
+//! | `keyspace` | a store in a real cluster |
 //! | `tokens` | signed tokens for any user, also bad ones |
 //! | `raw` | a device that speaks bytes, for what no SDK would do |
 //! | `http` | one HTTP request |
@@ -11,13 +12,16 @@
 //! | `history` | what happened in a run |
 //! | `checker` | the invariants, as functions over a history |
 //! | `proxy`, `netns` | bad networks: a proxy that cuts, delays and swallows; a network namespace |
-//! | `disk` | bad disks: full, failing, stalling |
+//! | `disk`, `clock` | bad disks: full, failing, stalling; a wrong wall clock |
+//! | `preload` | libraries in front of the program's C library, for both |
 //! | `fleet` | thousands of devices that keep themselves connected |
 //! | `usage`, `metrics` | what a process uses; what a gateway counts |
 
 pub mod browser;
 #[allow(dead_code, reason = "only the simulation sees inside the gateway")]
 pub mod checker;
+#[allow(dead_code, reason = "not every test has a wrong clock")]
+pub mod clock;
 pub mod device;
 #[allow(dead_code, reason = "not every test has a bad disk")]
 pub mod disk;
@@ -26,10 +30,14 @@ pub mod fleet;
 #[allow(dead_code, reason = "only the simulation sees inside the gateway")]
 pub mod history;
 pub mod http;
+#[allow(dead_code, reason = "not every test has a store in a cluster")]
+pub mod keyspace;
 #[allow(dead_code, reason = "not every test measures")]
 pub mod metrics;
 #[allow(dead_code, reason = "not every test has a network of its own")]
 pub mod netns;
+#[allow(dead_code, reason = "not every test has a bad machine")]
+pub mod preload;
 pub mod process;
 #[allow(dead_code, reason = "not every test has a bad network")]
 pub mod proxy;

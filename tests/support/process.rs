@@ -7,6 +7,7 @@ use std::process::{Child, Command, ExitStatus, Stdio};
 use std::sync::atomic::{AtomicU16, Ordering};
 use std::time::{Duration, Instant};
 
+use rustix::process::{Pid, Signal, kill_process};
 use tempfile::TempDir;
 
 use super::tokens::{Issuer, KID};
@@ -96,6 +97,15 @@ impl Gateway {
         gateway
     }
 
+    /// Another gateway that takes the same tokens, not started yet.
+    #[allow(dead_code, reason = "not every test has two gateways")]
+    pub fn prepare_beside(other: &Gateway, settings: Settings) -> Gateway {
+        let mut gateway = Gateway::new(Mode::Serve);
+        gateway.issuer = other.issuer.clone();
+        fs::write(gateway.config(), gateway.config_text(&settings)).unwrap();
+        gateway
+    }
+
     /// A connector of a cluster that is not started yet; it takes the tokens of this issuer.
     #[allow(dead_code, reason = "not every test has a cluster")]
     pub fn connector(settings: Settings, issuer: &Issuer) -> Gateway {
@@ -135,6 +145,7 @@ impl Gateway {
             ("devices", String::new()),
             ("presence", String::new()),
             ("store", String::new()),
+            ("cql", String::new()),
             ("log", "level = \"info\"\n".to_owned()),
         ];
         let sections = own.map(|(name, lines)| {
@@ -245,6 +256,23 @@ impl Gateway {
         let mut child = self.child.take().expect("it runs");
         child.kill().unwrap();
         child.wait().unwrap();
+    }
+
+    /// Stalls the process (SIGSTOP): its connections stay, nothing answers.
+    #[allow(dead_code, reason = "not every test stalls")]
+    pub fn stall(&self) {
+        self.signal(Signal::STOP);
+    }
+
+    /// Lets a stalled process go on (SIGCONT).
+    #[allow(dead_code, reason = "not every test stalls")]
+    pub fn resume(&self) {
+        self.signal(Signal::CONT);
+    }
+
+    fn signal(&self, signal: Signal) {
+        let pid = Pid::from_raw(self.pid().cast_signed()).expect("a process has a number");
+        kill_process(pid, signal).expect("it runs");
     }
 
     /// Kills it and starts it again on the same data and ports.

@@ -32,8 +32,21 @@ pub struct Rules {
     /// Cut in the middle of a frame: so many more bytes towards the server are passed on, then the connection ends.
     pub cut_after: Option<u64>,
     pub black_hole: bool,
+    /// What goes this way is not lost, it waits until the rule is lifted: a cut as TCP has it, which repeats until somebody
+    /// hears.
+    pub holds: Option<Held>,
     /// A client's end of its stream reaches the server so much later.
     pub close_delay: Duration,
+}
+
+/// What a cut holds back.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Held {
+    /// Towards the server.
+    Requests,
+    /// Towards the client.
+    Answers,
+    Both,
 }
 
 /// A listening proxy; its connections end when it is dropped.
@@ -48,6 +61,7 @@ struct Shared {
     rules: watch::Sender<Rules>,
     refuses: AtomicBool,
     made: AtomicUsize,
+    held: Arc<AtomicUsize>,
     links: Mutex<Vec<Arc<Link>>>,
 }
 
@@ -58,6 +72,7 @@ pub struct Link {
     rules: watch::Sender<Rules>,
     cut: CancellationToken,
     server_closed: Mutex<Option<Instant>>,
+    held: Arc<AtomicUsize>,
 }
 
 impl Proxy {
@@ -72,6 +87,7 @@ impl Proxy {
             rules: watch::Sender::new(Rules::default()),
             refuses: AtomicBool::new(false),
             made: AtomicUsize::new(0),
+            held: Arc::default(),
             links: Mutex::default(),
         });
         let mut tasks = JoinSet::new();
@@ -110,6 +126,11 @@ impl Proxy {
     /// How many connections there have been.
     pub fn connections(&self) -> usize {
         self.shared.made.load(Ordering::Relaxed)
+    }
+
+    /// How many segments have been held back so far.
+    pub fn held(&self) -> usize {
+        self.shared.held.load(Ordering::Relaxed)
     }
 
     /// The connection that was made from this address.
@@ -162,6 +183,7 @@ async fn serve(client: TcpStream, from: SocketAddr, shared: Arc<Shared>) {
         rules: watch::Sender::new(*shared.rules.borrow()),
         cut: CancellationToken::new(),
         server_closed: Mutex::new(None),
+        held: shared.held.clone(),
     });
     shared.made.fetch_add(1, Ordering::Relaxed);
     shared.links.lock().push(link.clone());

@@ -11,7 +11,7 @@ use storage::log::{Append, BatchId, Entry, EntryKind, SenderSlotOf};
 use super::event::ReplyTo;
 use super::members::{Audience, Changes};
 use super::sender::SenderUndo;
-use super::target::{Target, TargetKind, entry_kind};
+use super::target::{Target, TargetKind};
 
 /// One append, from the moment it is made until it has settled.
 pub struct Batch {
@@ -88,7 +88,7 @@ impl Batch {
         debug_assert_eq!(message.seq, self.tip() + 1);
         let payload = Bytes::from(message.encode_to_vec());
         self.bytes += payload.len();
-        let (kind, target) = (entry_kind(&message), TargetKind::of(&message));
+        let (kind, target) = (EntryKind::of(&message), TargetKind::of(&message));
         self.items.push(Item { payload, sender: message.sender, kind, target, slot, audience });
     }
 
@@ -114,13 +114,7 @@ impl Batch {
 
     /// The append that stores it. The same batch may be appended again under a later epoch.
     pub fn append(&self, key: &ConversationKey, epoch: u64) -> Append {
-        let entry = |item: &Item| Entry {
-            payload: item.payload.clone(),
-            // Who sends what is not shown need not have read what was said before.
-            sender: if item.kind == EntryKind::Shown { item.sender.clone() } else { String::new() },
-            slot: item.slot,
-            kind: item.kind,
-        };
+        let entry = |item: &Item| Entry::new(item.payload.clone(), &item.sender, item.kind, item.slot);
         Append {
             key: key.clone(),
             epoch,

@@ -5,6 +5,7 @@ use protocol::code::Code;
 use protocol::limit::MAX_MEMBERS;
 use protocol::v1::conversation_info::Kind;
 use protocol::v1::{self, ConversationInfo, MembersChanged, Message, NewMember, Role};
+use storage::roster::first_seen;
 
 use super::batch::{Batch, Verdict};
 use super::event::{MsgId, ReplyTo};
@@ -83,11 +84,8 @@ impl Conversation {
         batch: &mut Batch,
     ) -> Verdict {
         let seq = batch.tip() + 1;
-        let joining: Vec<(&str, Role, u64)> = changed
-            .added
-            .iter()
-            .map(|new| (new.user.as_str(), new.role(), if new.with_history { 1 } else { seq }))
-            .collect();
+        let joining: Vec<(&str, Role, u64)> =
+            changed.added.iter().map(|new| (new.user.as_str(), new.role(), first_seen(new, seq))).collect();
         let audience = batch.changes.apply(&self.members, seq, &joining, &changed.removed);
         let message = Message {
             seq,

@@ -7,8 +7,8 @@ use super::action::Action;
 use super::batch::{Answer, Batch, Verdict};
 use super::event::{MsgId, ReplyTo};
 use super::queue::{Pending, What};
-use super::target::change_of;
 use super::{Conversation, Phase};
+use storage::log::change_of;
 
 impl Conversation {
     /// Makes batches of what waits, until one is in flight or nothing waits.

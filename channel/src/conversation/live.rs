@@ -16,8 +16,8 @@ use storage::member::Cursors;
 use super::action::{Action, Except, Push, Telling};
 use super::event::{Marked, ReplyTo};
 use super::send::not_there;
-use super::target::change_of;
 use super::{Conversation, MAX_MEMBERS_TOLD_CURSORS, Users, not_found, refuse, reply};
+use storage::log::change_of;
 
 impl Conversation {
     /// `after` and client_msg_id say nothing here: what is not stored is neither ordered nor recognised again.

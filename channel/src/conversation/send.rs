@@ -5,10 +5,11 @@ use protocol::code::Code;
 use protocol::names;
 use protocol::v1::conversation_info::Kind;
 use protocol::v1::{self, ConversationInfo, MembersChanged, Message, NewMember, Role, relation};
+use storage::log::change_of;
 
 use super::batch::{Batch, Verdict};
 use super::event::{MsgId, ReplyTo};
-use super::target::{Target, change_of};
+use super::target::Target;
 use super::{Conversation, not_found};
 
 impl Conversation {

@@ -10,7 +10,7 @@ use prost::Message as _;
 use protocol::check::{Refused, invalid};
 use protocol::code::Code;
 use protocol::v1::relation::Kind as Relation;
-use protocol::v1::{self, Message, Role};
+use protocol::v1::{Message, Role};
 use storage::StoreError;
 use storage::log::{EntryKind, StoredEntry};
 
@@ -162,30 +162,11 @@ impl Target {
 
 impl TargetKind {
     pub fn of(message: &Message) -> TargetKind {
-        match entry_kind(message) {
+        match EntryKind::of(message) {
             EntryKind::Edit(_) | EntryKind::Recall(_) => TargetKind::Change,
             _ if message.members_changed.is_some() => TargetKind::Members,
             EntryKind::Silent => TargetKind::Hidden,
             EntryKind::Shown => TargetKind::Message,
         }
-    }
-}
-
-/// What a message means to counts, and to earlier entries.
-pub fn entry_kind(message: &Message) -> EntryKind {
-    match change_of(message.relation.as_ref()) {
-        Some((Relation::Edit, seq)) => EntryKind::Edit(seq),
-        Some((_, seq)) => EntryKind::Recall(seq),
-        None if message.hidden => EntryKind::Silent,
-        None => EntryKind::Shown,
-    }
-}
-
-/// Edit or recall, and of what; `None` for every other relation.
-pub fn change_of(relation: Option<&v1::Relation>) -> Option<(Relation, u64)> {
-    let relation = relation?;
-    match relation.kind() {
-        kind @ (Relation::Edit | Relation::Recall) => Some((kind, relation.seq)),
-        Relation::None | Relation::Reply => None,
     }
 }

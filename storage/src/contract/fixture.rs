@@ -18,6 +18,12 @@ pub trait Fixture: Send + Sync {
 
     /// Ends `store`, of which this is the last handle, and opens it again as a new process would.
     fn reopen(&self, store: Arc<dyn Store>) -> BoxFuture<'_, Arc<dyn Store>>;
+
+    /// Whether several processes may use the store at once. Then whoever held a log before a reopen still holds it, and
+    /// versions are times, microseconds, which rise though nothing is written.
+    fn is_shared(&self) -> bool {
+        false
+    }
 }
 
 /// A log held open, as its owner would.

@@ -112,7 +112,9 @@ pub async fn what_changed_and_no_more(fixture: &dyn Fixture) {
     }
     let both = users(&["ann", "ben"]);
     let since = version(&*store).await;
-    assert_eq!(changed(&*store, since, 1).await, (set(&[]), since));
+    let (nothing, still) = changed(&*store, since, 1).await;
+    assert_eq!(nothing, set(&[]));
+    assert!(still == since || (fixture.is_shared() && still > since), "{still} after {since}");
     say(&*store, "b", &both).await;
     read(&*store, "c", 1).await;
     // Neither is a change: a cursor that does not rise, another member's cursor.
@@ -149,12 +151,14 @@ pub async fn large_conversations_are_listed_too(fixture: &dyn Fixture) {
     ann.leave(3);
     let without = users(&all.iter().map(|user| &**user).filter(|user| *user != "ann").collect::<Vec<_>>());
     change(&*store, "large", ann.clone(), &without).await;
-    let (left, now) = changed(&*store, since, 9).await;
-    assert_eq!(left, set(&["large"]));
+    assert_eq!(changed(&*store, since, 9).await.0, set(&["large"]));
+    // Who takes a log over may tell of its latest entry, the leaving, once more.
+    say(&*store, "large", &without).await;
+    let now = version(&*store).await;
     say(&*store, "large", &without).await;
     assert_eq!(changed(&*store, now, 9).await.0, set(&[]), "not a member any more");
     assert_eq!(latest(&*store).await, ["large", "b", "a"]);
-    ann.rejoin(Role::Member, 5);
+    ann.rejoin(Role::Member, 6);
     change(&*store, "large", ann, &all).await;
     assert_eq!(changed(&*store, now, 9).await.0, set(&["large"]));
     assert_eq!(latest(&*store).await, ["large", "b", "a"], "once");
@@ -203,7 +207,9 @@ pub async fn a_version_of_the_future_is_the_first(fixture: &dyn Fixture) {
     join(&*store, "a", 1, &["ann"]).await;
     let now = version(&*store).await;
     assert_eq!(changed(&*store, now, 9).await.0, set(&[]));
-    assert_eq!(changed(&*store, now + 1_000, 9).await.0, set(&["a"]));
+    // An hour, where versions are times.
+    let ahead = if fixture.is_shared() { 3_600_000_000 } else { 1_000 };
+    assert_eq!(changed(&*store, now + ahead, 9).await.0, set(&["a"]));
 }
 
 /// What changes between two parts is in a later part, or after the version that the last part says.

@@ -1,5 +1,5 @@
-//! The suite that every backend passes: what [`Log`](crate::Log) and [`Directory`](crate::Directory) promise, one
-//! case for each promise. A backend's test hands it a way to make stores and calls [`run`].
+//! The suite that every backend passes: what [`Log`](crate::Log), [`Directory`](crate::Directory) and
+//! [`Inventory`](crate::Inventory) promise, one case for each promise. A backend's test hands it a way to make stores and calls [`run`].
 //!
 //! | file | noun |
 //! |---|---|
@@ -8,15 +8,19 @@
 //! | `read` | contract 6: ranges, limits, no hole, nothing past the tip |
 //! | `directory` | devices, users, members, cursors |
 //! | `presence` | the presence stream, where the backend keeps one |
+//! | `inventory` | what a store holds, in pages |
+//! | [`sample`] | a tenant with a little of everything, and whether two stores hold the same |
 //! | `listing` | contract 4 of the directory: what has changed, in parts |
 #![expect(clippy::unwrap_used, clippy::panic, reason = "a case fails by panicking, as tests do")]
 
 mod append;
 mod directory;
 mod fixture;
+mod inventory;
 mod listing;
 mod presence;
 mod read;
+pub mod sample;
 
 use futures::future::BoxFuture;
 
@@ -89,6 +93,13 @@ cases! {
         the_oldest_events_go,
         who_is_present_in_pages,
         any_changes_give_what_the_model_says;
+    inventory:
+        conversations_in_pages,
+        users_and_devices_in_pages,
+        seats_of_members_and_others,
+        slots_of_every_device,
+        taking_stock_changes_nothing,
+        active_members_are_listed;
 }
 
 /// Runs every case on a fresh fixture and returns how many there were. `begin` is told each name.

@@ -9,6 +9,7 @@ use super::request::Request;
 use super::view::View;
 use crate::directory::{DeviceKey, Directory, Listed, Listing, Membership, UserInfo};
 use crate::error::StoreError;
+use crate::inventory::Inventory;
 use crate::key::ConversationKey;
 use crate::member::{Cursors, MemberRow};
 use crate::presence::PresenceEvents;
@@ -118,6 +119,10 @@ impl Directory for EmbeddedStore {
     ) -> BoxFuture<'a, Result<Cursors, StoreError>> {
         let (key, user) = (key.clone(), user.to_owned());
         self.ask(move |reply| Request::Raise { key, user, to, reply }).boxed()
+    }
+
+    fn inventory(&self) -> &dyn Inventory {
+        self
     }
 
     fn presence(&self) -> Option<&dyn PresenceEvents> {

@@ -136,6 +136,13 @@ impl Engine {
         value.map(|value| decode(key, &value)).transpose()
     }
 
+    /// Whether a snapshot saw a row that says no more than that it is there.
+    pub(super) fn holds_empty(&self, seen: &fjall::Snapshot, key: &[u8]) -> Result<bool, StoreError> {
+        self.counters.point_read();
+        let value = seen.get(self.keyspace(key), key).map_err(broken)?;
+        Ok(value.is_some_and(|value| value.is_empty()))
+    }
+
     /// Rows whose keys begin with `prefix`, as a snapshot saw them.
     pub(super) fn prefix_in(&self, seen: &fjall::Snapshot, prefix: &[u8]) -> fjall::Iter {
         self.counters.range_read();

@@ -10,14 +10,13 @@ use idgen::DeviceId;
 use super::engine::{Change, Engine};
 use super::heads::{OpenLog, OpenLogs};
 use super::keys::{self, Key};
-use super::listing::MAX_LISTED_MEMBERS;
 use super::rows::{Head, Moved, Row, Silent};
 use super::stats::Stats;
 use crate::directory::{DeviceKey, UserInfo};
 use crate::error::StoreError;
 use crate::key::ConversationKey;
 use crate::log::{Append, AppendOutcome, EntryKind, Fate};
-use crate::member::Cursors;
+use crate::member::{Cursors, MAX_LISTED_MEMBERS};
 
 /// Bits of an epoch that count opens within one incarnation of the store: a million million. The 24 above them
 /// count incarnations.
@@ -72,7 +71,7 @@ impl<'a> Group<'a> {
     /// Everything that may fail comes before the first change.
     fn try_append(&mut self, append: &Append) -> Result<AppendOutcome, StoreError> {
         let head_key = keys::head(&append.key)?;
-        let Some(log) = self.logs.get_mut(&head_key) else {
+        let Some(log) = self.logs.get_mut(head_key.as_slice()) else {
             let tip = self.head(&head_key)?.tip;
             return Ok(AppendOutcome::Conflict { tip, epoch: self.epochs.nobody() });
         };

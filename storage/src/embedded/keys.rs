@@ -95,21 +95,49 @@ pub(super) fn info(key: &ConversationKey) -> Result<Key, StoreError> {
     conversation(Table::Info, key)
 }
 
+/// The common beginning of a table's rows, or of a tenant's in it. Not for tables that do not begin with the tenant.
+pub(super) fn table(table: Table, tenant: Option<&str>) -> Result<Key, StoreError> {
+    let tag = vec![table as u8];
+    tenant.map_or(Ok(tag.clone()), |tenant| text(tag, tenant))
+}
+
+/// The common beginning of all slots of a conversation.
+pub(super) fn all_senders(key: &ConversationKey) -> Result<Key, StoreError> {
+    conversation(Table::Sender, key)
+}
+
+/// Device and slot of a slot's key.
+pub(super) fn sender_of(key: &[u8], prefix: &[u8]) -> Option<(u64, u8)> {
+    let (device, slot) = key.strip_prefix(prefix)?.split_first_chunk::<8>()?;
+    let [slot] = slot else { return None };
+    Some((u64::from_be_bytes(*device), *slot))
+}
+
 /// The common beginning of a device's slots.
 pub(super) fn senders(key: &ConversationKey, device: u64) -> Result<Key, StoreError> {
-    Ok(with(conversation(Table::Sender, key)?, &device.to_be_bytes()))
+    Ok(with(all_senders(key)?, &device.to_be_bytes()))
 }
 
 pub(super) fn sender(key: &ConversationKey, device: u64, slot: u8) -> Result<Key, StoreError> {
     Ok(with(senders(key, device)?, &[slot]))
 }
 
+/// The common beginning of a conversation's cursors.
+pub(super) fn all_cursors(key: &ConversationKey) -> Result<Key, StoreError> {
+    conversation(Table::Cursors, key)
+}
+
 pub(super) fn cursors(key: &ConversationKey, user: &str) -> Result<Key, StoreError> {
-    last(conversation(Table::Cursors, key)?, user)
+    last(all_cursors(key)?, user)
+}
+
+/// The common beginning of who has sent something into a conversation.
+pub(super) fn all_sent(key: &ConversationKey) -> Result<Key, StoreError> {
+    conversation(Table::Sent, key)
 }
 
 pub(super) fn sent(key: &ConversationKey, user: &str) -> Result<Key, StoreError> {
-    last(conversation(Table::Sent, key)?, user)
+    last(all_sent(key)?, user)
 }
 
 /// The common beginning of a conversation's members.
@@ -182,6 +210,15 @@ pub(super) fn device(key: &DeviceKey) -> Result<Key, StoreError> {
     last(with(owner, &[key.device_type]), &key.installation)
 }
 
+/// The device that a device's key names.
+pub(super) fn device_of(key: &[u8]) -> Option<DeviceKey> {
+    let (tenant, rest) = first_text(key.get(1..)?)?;
+    let (user, rest) = first_text(rest)?;
+    let (&device_type, installation) = rest.split_first()?;
+    let installation = std::str::from_utf8(installation).ok()?.to_owned();
+    Some(DeviceKey { tenant: tenant.to_owned(), user: user.to_owned(), device_type, installation })
+}
+
 pub(super) fn device_id(id: DeviceId) -> Key {
     with(vec![Table::DeviceId as u8], &id.as_u64().to_be_bytes())
 }
@@ -213,12 +250,10 @@ pub(super) fn standings_after(after: Option<&UserName>) -> Result<(Key, Key), St
     Ok((first, vec![Table::Standing as u8 + 1]))
 }
 
-/// The user a standing's key names.
-pub(super) fn standing_name(key: &[u8]) -> Option<UserName> {
-    let (&length, rest) = key.strip_prefix(&[Table::Standing as u8])?.split_first()?;
-    let (tenant, user) = rest.split_at_checked(length.into())?;
-    let owned = |text| std::str::from_utf8(text).ok().map(str::to_owned);
-    Some((owned(tenant)?, owned(user)?))
+/// Whom a user's or a standing's key names.
+pub(super) fn user_name(key: &[u8]) -> Option<UserName> {
+    let (tenant, user) = first_text(key.get(1..)?)?;
+    Some((tenant.to_owned(), std::str::from_utf8(user).ok()?.to_owned()))
 }
 
 pub(super) fn beat(node: u64) -> Key {

@@ -15,7 +15,7 @@ use xxhash_rust::xxh3::xxh3_64;
 
 use super::engine::{Change, Engine, broken};
 use super::group::Group;
-use super::keys::{self, Table};
+use super::keys::{self, Key, Table};
 use super::rows::{Commit, Head, Row};
 use super::view::View;
 use crate::directory::{Listed, Listing, Membership, Place};
@@ -23,10 +23,6 @@ use crate::error::StoreError;
 use crate::key::ConversationKey;
 use crate::log::Append;
 use crate::member::MemberRow;
-
-/// Members above which a conversation is wide. An append writes and removes at most so many small rows; a list
-/// costs a read for each wide conversation of the user.
-pub(super) const MAX_LISTED_MEMBERS: usize = 32;
 
 type Found<T> = Result<T, StoreError>;
 
@@ -89,13 +85,15 @@ fn unlist(key: &ConversationKey, user: &str, version: u64) -> Found<Change> {
 }
 
 fn list(key: &ConversationKey, user: &str, head: &Head) -> Found<Change> {
-    let row = if head.wide {
-        keys::wide(key, user)?
-    } else {
-        let list = keys::list(Table::Active, &key.tenant, user)?;
-        keys::place(&list, head.version, &key.conversation)?
-    };
-    Ok((row, Some(UserValue::empty())))
+    Ok((place_of(key, user, head)?, Some(UserValue::empty())))
+}
+
+/// The row by which a conversation stands in a member's list.
+pub(super) fn place_of(key: &ConversationKey, user: &str, head: &Head) -> Found<Key> {
+    if head.wide {
+        return keys::wide(key, user);
+    }
+    keys::place(&keys::list(Table::Active, &key.tenant, user)?, head.version, &key.conversation)
 }
 
 /// Rows that a store of format 1 lacks: all of its conversations stand at version 0, as its heads do.

@@ -10,7 +10,7 @@
 //! | `queue`, `request`, `group`, `heads`, `writer` | the way of a write |
 //! | `view`, `reads` | the way of a read |
 //! | `listing` | which conversations of a user changed: kept by writes, asked by reads |
-//! | `log`, `directory`, `presence` | the three contracts |
+//! | `log`, `directory`, `presence`, `inventory` | the four contracts |
 //! | `stats` | what the store has done |
 //!
 //! # A write
@@ -43,6 +43,7 @@ mod engine;
 mod group;
 mod heads;
 mod identity;
+mod inventory;
 mod journal;
 mod keys;
 mod listing;
@@ -51,6 +52,8 @@ mod log;
 mod manifest;
 mod open;
 mod open_error;
+#[cfg(test)]
+mod planted;
 mod presence;
 mod queue;
 mod reads;

@@ -26,6 +26,11 @@ impl Reads {
         Self { engine, admitted, running }
     }
 
+    #[cfg(test)]
+    pub(super) fn engine(&self) -> &Engine {
+        &self.engine
+    }
+
     /// Runs `read` over the store as it is now.
     pub(super) async fn run<T: Send + 'static>(
         &self,

@@ -1,5 +1,6 @@
 //! Reads, each from one consistent picture of the store. They may wait for the disk: see `reads`.
 
+mod inventory;
 mod presence;
 
 use std::collections::VecDeque;

@@ -29,6 +29,9 @@ pub struct CassandraSettings {
     pub passwords: bool,
     /// How long writes are gathered before they are synced and answered, milliseconds.
     pub sync_window_ms: u32,
+    /// How long a node waits for others or for its disk before it answers that it does not know, milliseconds. Longer than
+    /// its own default of two seconds, so that a busy machine fails no test.
+    pub timeout_ms: u32,
     /// All of Java's compilers, for measurements: starts slower, runs faster.
     pub optimise: bool,
     /// Further lines for cassandra.yaml.
@@ -41,6 +44,7 @@ impl Default for CassandraSettings {
             nodes: 1,
             passwords: false,
             sync_window_ms: 1,
+            timeout_ms: 10_000,
             optimise: false,
             yaml: String::new(),
         }

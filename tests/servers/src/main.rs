@@ -1,6 +1,6 @@
 //! Runs servers for whoever started this program, until its input ends: `whimbrel-servers [cql[=NODES]] [zookeeper[=NODES]]`.
 //!
-//! It prints one line `VARIABLE=VALUE` for each server that is ready, as tests expect it in their environment.
+//! It prints one line `VARIABLE=VALUE` for each server, as tests expect it in their environment, and then `ready`.
 #![allow(clippy::print_stdout, reason = "what it prints is what it is for")]
 
 use std::io::Read;
@@ -32,6 +32,7 @@ async fn main() -> Result<(), Failure> {
             Server::ZooKeeper(servers) => println!("{ZOOKEEPER_VARIABLE}={}", servers.connect_string()),
         }
     }
+    println!("ready");
     // Whoever started this program ends, or closes the pipe.
     std::io::stdin().read_to_end(&mut Vec::new())?;
     Ok(())

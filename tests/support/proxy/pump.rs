@@ -1,6 +1,7 @@
 //! The bytes of one connection, held back as its rules say.
 
 use std::net::SocketAddr;
+use std::sync::atomic::Ordering;
 use std::time::Duration;
 
 use bytes::{Bytes, BytesMut};
@@ -9,7 +10,7 @@ use tokio::net::TcpStream;
 use tokio::sync::mpsc;
 use tokio::time::Instant;
 
-use super::{Link, Rules};
+use super::{Held, Link, Rules};
 
 /// Bytes read at once: what a lost segment holds back starts here.
 const SEGMENT: usize = 4096;
@@ -42,7 +43,7 @@ pub(super) async fn both(client: TcpStream, server: SocketAddr, link: &Link) {
 
 async fn pump(from: impl AsyncRead + Unpin, to: impl AsyncWrite + Unpin, link: &Link, way: Way) {
     let (sender, receiver) = mpsc::channel(ON_THE_WAY);
-    tokio::join!(take(from, sender, link, way), give(to, receiver, link));
+    tokio::join!(take(from, sender, link, way), give(to, receiver, link, way));
 }
 
 /// Reads, and decides when each segment arrives. Order is kept: what comes late holds up what follows.
@@ -90,9 +91,26 @@ fn travel(rules: &Rules, ended: bool, way: Way) -> Duration {
     Duration::from_secs_f64((rules.delay.as_secs_f64() + spread).max(0.0)) + again
 }
 
-async fn give(mut to: impl AsyncWrite + Unpin, mut segments: mpsc::Receiver<Due>, link: &Link) {
+/// Waits while a cut holds this way back.
+async fn until_let_through(link: &Link, way: Way) {
+    let holds = |rules: &Rules| match rules.holds {
+        None => false,
+        Some(Held::Both) => true,
+        Some(Held::Requests) => way == Way::ToServer,
+        Some(Held::Answers) => way == Way::ToClient,
+    };
+    let mut rules = link.rules.subscribe();
+    if holds(&rules.borrow_and_update()) {
+        link.held.fetch_add(1, Ordering::Relaxed);
+        // The sender of the rules lives in the link.
+        _ = rules.wait_for(|rules| !holds(rules)).await;
+    }
+}
+
+async fn give(mut to: impl AsyncWrite + Unpin, mut segments: mpsc::Receiver<Due>, link: &Link, way: Way) {
     while let Some((due, segment)) = segments.recv().await {
         tokio::time::sleep_until(due).await;
+        until_let_through(link, way).await;
         let rules = *link.rules.borrow();
         let Some(segment) = segment else {
             // The other side may be gone; it then needs no end.

@@ -38,7 +38,8 @@ impl Group<'_> {
         changes: &[PresenceChange],
     ) -> Result<RecordOutcome, StoreError> {
         let head_key = keys::presence_head(tenant)?;
-        let Some(log) = self.logs.get_mut(&head_key).copied().filter(|log| log.epoch == epoch) else {
+        let Some(log) = self.logs.get_mut(head_key.as_slice()).copied().filter(|log| log.epoch == epoch)
+        else {
             return Ok(RecordOutcome::Conflict);
         };
         let mut tip = log.head.tip;

@@ -40,7 +40,7 @@ impl View {
         let mut looked = self.range(&first, &last);
         for pair in looked.by_ref().take(rows) {
             let (key, value) = pair?;
-            let name = keys::standing_name(&key)
+            let name = keys::user_name(&key)
                 .ok_or_else(|| StoreError::Corrupt(format!("the key {}", key.escape_ascii())))?;
             let standing: Standing = decode(&key, &value)?;
             page.next = Some(name.clone());

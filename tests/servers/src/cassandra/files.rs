@@ -115,7 +115,7 @@ pub fn arguments(directory: &Path, settings: &CassandraSettings) -> Result<Vec<S
 fn yaml(directory: &Path, node: &Node, settings: &CassandraSettings) -> String {
     let Node { number, native, storage } = node;
     let (place, token) = (directory.display(), TOKENS[usize::from(*number) - 1]);
-    let window = settings.sync_window_ms;
+    let (window, timeout) = (settings.sync_window_ms, settings.timeout_ms);
     let who = match settings.passwords {
         true => "authenticator: PasswordAuthenticator\nauthorizer: CassandraAuthorizer\n",
         false => "",
@@ -146,6 +146,10 @@ commitlog_segment_size: 8MiB
 commitlog_total_space: 256MiB
 memtable_heap_space: 64MiB
 memtable_offheap_space: 64MiB
+read_request_timeout: {timeout}ms
+range_request_timeout: {timeout}ms
+write_request_timeout: {timeout}ms
+cas_contention_timeout: {timeout}ms
 concurrent_compactors: 1
 auto_snapshot: false
 {who}{extra}"#,

@@ -1,0 +1,219 @@
+//! One generator process: reads its plan, then orders, from stdin; tells what comes of them on stdout.
+
+use std::io::Write as _;
+
+use anyhow::{Context as _, bail, ensure};
+
+use super::clock::{self, MILLISECOND, SECOND};
+use super::conn::State;
+use super::engine::Engine;
+use super::order::{Order, Word};
+use super::plan::Plan;
+use super::scenario::{self, Scenario};
+use crate::measure::processors;
+
+/// How long what is under way when the traffic stops may take to come.
+const TAIL: u64 = 20 * SECOND;
+/// How long nobody may get on with logging in.
+const STUCK: u64 = 30 * SECOND;
+const TELL_EVERY: u64 = 200 * MILLISECOND;
+/// Acknowledgements that wait for more go at the latest after this, and signs of life at every fifteenth time.
+const REFRESH_EVERY: u64 = 3 * SECOND;
+const ALIVE_EVERY: u64 = 15;
+
+/// Runs until stdin ends, or something goes wrong.
+pub fn run() -> anyhow::Result<()> {
+    let mut lines = Lines::default();
+    let first = loop {
+        if let Some(line) = lines.next() {
+            break line;
+        }
+        ensure!(lines.read()?, "no plan");
+    };
+    let plan: Plan = serde_json::from_slice(&first).context("no plan")?;
+    if let Some(cpu) = plan.cpu {
+        processors::pin(cpu)?;
+    }
+    let mut worker = Worker::new(&plan)?;
+    match worker.run(&mut lines) {
+        Ok(()) => Ok(()),
+        Err(error) => {
+            let tally = std::mem::take(&mut worker.scenario.book().tally);
+            tell(&Word::Failed { problem: format!("{error:#}"), tally: Box::new(tally) })
+        }
+    }
+}
+
+struct Worker {
+    engine: Engine,
+    scenario: Box<dyn Scenario>,
+    at_once: usize,
+    /// The next device to log in.
+    next: usize,
+    opening: bool,
+    preparing: bool,
+    opened_at: u64,
+    stopping: Option<u64>,
+    told_at: u64,
+    refreshed_at: u64,
+    refreshed: u64,
+    ended: bool,
+}
+
+impl Worker {
+    fn new(plan: &Plan) -> anyhow::Result<Worker> {
+        Ok(Worker {
+            engine: Engine::new(plan)?,
+            scenario: scenario::of(plan)?,
+            at_once: plan.at_once.max(1),
+            next: usize::MAX,
+            opening: false,
+            preparing: false,
+            opened_at: 0,
+            stopping: None,
+            told_at: 0,
+            refreshed_at: clock::now(),
+            refreshed: 0,
+            ended: false,
+        })
+    }
+
+    fn run(&mut self, lines: &mut Lines) -> anyhow::Result<()> {
+        // What came together with the plan.
+        self.obey_all(lines)?;
+        while !self.ended {
+            self.open()?;
+            let due = self.scenario.pace(&mut self.engine, clock::now())?;
+            let wait = self.engine.patience(due);
+            self.engine.turn(wait, &mut *self.scenario)?;
+            if std::mem::take(&mut self.engine.commanded) {
+                self.command(lines)?;
+            }
+            self.watch()?;
+        }
+        Ok(())
+    }
+
+    fn command(&mut self, lines: &mut Lines) -> anyhow::Result<()> {
+        self.ended = !lines.read()?;
+        self.obey_all(lines)
+    }
+
+    fn obey_all(&mut self, lines: &mut Lines) -> anyhow::Result<()> {
+        while let Some(line) = lines.next() {
+            self.obey(serde_json::from_slice(&line)?)?;
+        }
+        Ok(())
+    }
+
+    fn obey(&mut self, order: Order) -> anyhow::Result<()> {
+        match order {
+            Order::Open { resume } => {
+                self.engine.conns.iter_mut().for_each(|conn| conn.device.session.resume = resume);
+                self.scenario.book().tally.resumed = 0;
+                (self.next, self.opening, self.opened_at) = (0, true, clock::now());
+            }
+            Order::Cut => self.engine.cut(),
+            Order::Go => self.scenario.go(&mut self.engine)?,
+            Order::Measure => self.scenario.book().begin(),
+            Order::Stop => {
+                self.scenario.book().end();
+                self.scenario.stop();
+                self.stopping = Some(clock::now());
+            }
+        }
+        Ok(())
+    }
+
+    /// Sets more logins under way.
+    fn open(&mut self) -> anyhow::Result<()> {
+        while self.opening && self.next < self.engine.conns.len() && self.engine.under_way < self.at_once {
+            if self.engine.conns[self.next].state == State::Closed {
+                self.engine.dial(self.next)?;
+                self.opened_at = clock::now();
+            }
+            self.next += 1;
+        }
+        Ok(())
+    }
+
+    /// Whether something is to be told, or has gone wrong.
+    fn watch(&mut self) -> anyhow::Result<()> {
+        let now = clock::now();
+        if self.opening && self.next == self.engine.conns.len() && self.engine.under_way == 0 {
+            self.opening = false;
+            self.preparing = true;
+            self.scenario.prepare(&mut self.engine)?;
+        }
+        if self.preparing && self.scenario.is_prepared() {
+            self.preparing = false;
+            tell(&Word::Open(self.engine.ready as u32))?;
+            tell(&Word::Ready)?;
+        }
+        if self.opening && now > self.opened_at + STUCK {
+            bail!("{} logins were not answered within {} s", self.engine.under_way, STUCK / SECOND);
+        }
+        if let Some(since) = self.stopping {
+            match self.scenario.missing() {
+                None => {
+                    self.stopping = None;
+                    let tally = std::mem::take(&mut self.scenario.book().tally);
+                    tell(&Word::Tally(Box::new(tally)))?;
+                }
+                Some(missing) if now > since + TAIL => bail!("lost: {missing} after {} s", TAIL / SECOND),
+                Some(_) => {}
+            }
+        }
+        if now > self.told_at + TELL_EVERY {
+            self.told_at = now;
+            if self.opening {
+                tell(&Word::Open(self.engine.ready as u32))?;
+            }
+        }
+        self.refresh(now)
+    }
+
+    /// Acknowledges what few messages came, and shows signs of life.
+    fn refresh(&mut self, now: u64) -> anyhow::Result<()> {
+        if now > self.refreshed_at + REFRESH_EVERY {
+            self.refreshed_at = now;
+            self.refreshed += 1;
+            let alive = self.refreshed.is_multiple_of(ALIVE_EVERY);
+            for at in 0..self.engine.conns.len() {
+                self.engine.refresh(at, alive)?;
+            }
+        }
+        Ok(())
+    }
+}
+
+/// Lines of stdin, read past any buffer that a poll would not see.
+#[derive(Default)]
+struct Lines {
+    bytes: Vec<u8>,
+}
+
+impl Lines {
+    /// Waits for what comes next; false at the end.
+    fn read(&mut self) -> anyhow::Result<bool> {
+        let mut bytes = [0; 16 * 1024];
+        let length = rustix::io::retry_on_intr(|| rustix::io::read(std::io::stdin(), &mut bytes[..]))?;
+        self.bytes.extend_from_slice(&bytes[..length]);
+        Ok(length > 0)
+    }
+
+    /// The next line, if it is whole.
+    fn next(&mut self) -> Option<Vec<u8>> {
+        let end = self.bytes.iter().position(|byte| *byte == b'\n')?;
+        let rest = self.bytes.split_off(end + 1);
+        Some(std::mem::replace(&mut self.bytes, rest))
+    }
+}
+
+fn tell(word: &Word) -> anyhow::Result<()> {
+    let mut line = serde_json::to_string(word)?;
+    line.push('\n');
+    let mut stdout = std::io::stdout().lock();
+    stdout.write_all(line.as_bytes())?;
+    Ok(stdout.flush()?)
+}
