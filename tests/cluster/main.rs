@@ -8,7 +8,7 @@
 //! | `nodes` | the processes, and a balancer in front of the connectors |
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, clippy::print_stderr)]
 
-#[allow(dead_code, reason = "a cluster needs less of it than a gateway")]
+#[allow(dead_code, reason = "each test takes what it needs")]
 #[path = "../support/mod.rs"]
 mod support;
 
