@@ -22,7 +22,7 @@ pub enum JoinError {
     #[error("all 4,096 node numbers are in use")]
     Full,
     #[error(
-        "channel node {other:#} is there already, and {whose} store is on its own disk; several channel nodes need a \
+        "channel node {other:#} is there already, and {whose} store is one node's alone; several channel nodes need a \
          shared store"
     )]
     StoreAlone { other: NodeId, whose: &'static str },
