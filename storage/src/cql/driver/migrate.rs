@@ -127,7 +127,9 @@ impl<'a> Migration<'a> {
         }
         self.run(&text).await?;
         self.run(ABOUT).await?;
-        Ok(())
+        // Another process may have made it a moment ago, and not every node knows it yet.
+        let agreed = self.session.await_schema_agreement().await;
+        agreed.map(drop).map_err(|error| OpenError::refused("to agree about the schema", error))
     }
 
     /// Waits until no other process migrates.
