@@ -189,7 +189,7 @@ fn shown(goal: &Goal, parts: &[PartVerdict]) -> usize {
 }
 
 fn held(part: &Part, rounds: &[Round]) -> PartVerdict {
-    let values: Vec<f64> = rounds.iter().filter_map(part.value).collect();
+    let values: Vec<f64> = rounds.iter().filter_map(part.value).filter(|value| value.is_finite()).collect();
     let least = values.iter().copied().reduce(f64::min);
     let most = values.iter().copied().reduce(f64::max);
     let ratio = median(values);

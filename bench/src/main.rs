@@ -12,7 +12,7 @@
 //! | `measure/` | processor time, memory, medians; how busy others are |
 //! | `target`, `server`, `access`, `http`, `metrics`, `token` | the gateway under load, how devices get in, what it counts |
 //! | `wire`, `fleet`, `group`, `silence`, `message` | devices on an async runtime, for what is no traffic: repetitions |
-#![allow(clippy::print_stdout, reason = "a command line tool prints")]
+#![allow(clippy::print_stdout, clippy::print_stderr, reason = "a command line tool prints")]
 
 mod access;
 mod ceiling;
@@ -34,6 +34,8 @@ mod token;
 mod verbs;
 mod wire;
 mod work;
+
+use std::process::ExitCode;
 
 use clap::{Parser, Subcommand};
 
@@ -88,9 +90,19 @@ enum Verb {
     },
 }
 
-fn main() -> anyhow::Result<()> {
+fn main() -> ExitCode {
     measure::descriptors::raise();
-    match Args::parse().verb {
+    match run(Args::parse().verb) {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(error) => {
+            eprintln!("bench: {error:#}");
+            ExitCode::FAILURE
+        }
+    }
+}
+
+fn run(verb: Verb) -> anyhow::Result<()> {
+    match verb {
         Verb::Doctor(doctor) => doctor.run(),
         Verb::Idle(idle) => idle.run(),
         Verb::Fanout(fanout) => fanout.run(),

@@ -11,6 +11,9 @@ pub fn figures(label: &str, work: &Work, record: &Record, settings: &Settings) {
     let rounds = record.rounds_of(label);
     let marked = if record.error.is_some() { ", PARTIAL: it did not end well" } else { "" };
     println!("{label:22} {}, {rounds} rounds{marked}", describe(work, settings));
+    if rounds == 0 {
+        return;
+    }
     let one = |figure: &str| spreads.get(figure);
     let line = |title: &str, text: String| println!("{title:22} {text}");
     for (title, figure, unit, scale) in LINES {
