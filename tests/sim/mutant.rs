@@ -60,7 +60,7 @@ pub enum Mutant {
 }
 
 impl Mutant {
-    pub const ALL: [Mutant; 30] = [
+    pub const ALL: [Mutant; 28] = [
         Mutant::AckBeforeCommit,
         Mutant::UnconditionalDetach,
         Mutant::NoDedupe,
@@ -86,11 +86,9 @@ impl Mutant {
         Mutant::StandingStays,
         Mutant::DrainLosesAcked,
         Mutant::GoAwayLost,
-        Mutant::Cql(Bug::NotCompared),
         Mutant::Cql(Bug::Unconditional),
         Mutant::Cql(Bug::NotRedone),
         Mutant::Cql(Bug::AnsweredEarly),
-        Mutant::Cql(Bug::UnknownIsRefused),
     ];
 
     /// Whether it shows only where gateways go on beside their successors.
