@@ -1,7 +1,7 @@
 //! Nodes that must not join: one line says why, and the others go on.
 
 use crate::nodes::{Nodes, channel_settings, settings};
-use crate::support::process::Gateway;
+use crate::support::process::{Gateway, Settings};
 use crate::support::raw::{Raw, text};
 
 async fn refused(mut node: Gateway, said: &str) {

@@ -248,6 +248,7 @@ async fn end(tables: &FakeTables, last: Planted, history: &History, poller: &mut
     history.answered(append.batch, Answer::Applied);
     owned.applied(&append);
     verdict::of(&store, history).await;
+    raises_alone(&store, history, poller, owned.tip).await;
     let applied = |inner: &mut crate::history::Inner| {
         inner.tried.values().filter(|tried| tried.answer == Answer::Applied).count() as u64
     };
@@ -260,4 +261,18 @@ async fn end(tables: &FakeTables, last: Planted, history: &History, poller: &mut
         opens: inner.opened.len() as u64,
         operations: tables.operations().0,
     })
+}
+
+/// A read cursor that rises when nothing else has happened for long is all that whoever asks can be told of.
+async fn raises_alone(store: &CqlStore<Planted>, history: &History, poller: &mut Poller, tip: u64) {
+    sleep(Duration::from_secs(60)).await;
+    history.hold(poller.poll().await.is_ok() && poller.tip == tip, || {
+        format!("whoever asks what has changed knows {} of {tip}", poller.tip)
+    });
+    let to = Cursors { read: tip, ..Cursors::default() };
+    let raised = store.raise_cursors(&key(), "u0", to).await;
+    history.hold(raised.is_ok(), || format!("raising a cursor says: {raised:?}"));
+    history.hold(poller.poll().await.is_ok() && poller.read == tip, || {
+        format!("read to {tip}, and who asks knows {}", poller.read)
+    });
 }
