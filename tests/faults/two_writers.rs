@@ -24,7 +24,7 @@ const NEARLY_MS: i64 = 60_000;
 const ANSWER: Duration = Duration::from_secs(3);
 /// When a gateway that can work again has acknowledged something in every room. Nobody sees to it that two who fight for a
 /// conversation get it in turn, so it may take a while on a busy machine.
-const BACK: Duration = Duration::from_secs(120);
+const BACK: Duration = Duration::from_secs(60);
 /// How long requests are held back at most: shorter than a gateway waits for its store.
 const HELD: Duration = Duration::from_secs(3);
 /// The gateway in trouble, and the other one.

@@ -144,12 +144,16 @@ pub async fn who_is_present_in_pages(fixture: &dyn Fixture) {
             break;
         }
     }
-    // The order is the backend's own.
-    found.sort_unstable();
     let mut expected = Vec::new();
-    for tenant in ["a", "bb", "c"] {
+    // Shorter names of tenants come first.
+    for tenant in ["a", "c", "bb"] {
         let users = [("ann", Online), ("carol", Online), ("dan", Away)];
         expected.extend(users.map(|(user, state)| (tenant.to_owned(), user.to_owned(), state)));
+    }
+    if fixture.is_shared() {
+        // A cluster has an order of its own.
+        found.sort_unstable();
+        expected.sort_unstable();
     }
     assert_eq!(found, expected);
 }
