@@ -116,6 +116,11 @@ impl Presence {
         self.watchers.get(&UserRef { tenant, user }).cloned().unwrap_or_default()
     }
 
+    /// Whether anybody watches a user.
+    pub fn is_watched(&self, user: &UserKey) -> bool {
+        self.watchers.contains_key(user)
+    }
+
     /// Devices that watch somebody.
     pub fn watcher_count(&self) -> usize {
         self.watched.len()

@@ -28,6 +28,7 @@ use crate::reply::{Replies, refused_by_store};
 use crate::rounds::Rounds;
 use crate::settle::{self, Unsettled};
 use crate::slot_cache::{Cache, State};
+use crate::strangers::Strangers;
 use crate::tickets::Tickets;
 
 /// Store operations of one task that run at once. Past it the task takes no more requests, so its inbox fills and
@@ -52,7 +53,8 @@ pub struct SlotTask {
     unsettled: Unsettled,
     /// What was pushed lately, and is told again.
     recent: Recent,
-    /// Looks at `recent`.
+    strangers: Strangers,
+    /// Looks at `recent`, and at `strangers`.
     alarm: Interval,
     /// Empty between events; kept for its memory.
     actions: Vec<Action>,
@@ -88,6 +90,7 @@ impl SlotTask {
         creations: Arc<Creations>,
         rounds: Arc<Rounds>,
     ) -> SlotTask {
+        let strangers = Strangers::new(fanout.peers());
         let mut alarm = tokio::time::interval(LOOK_EVERY);
         alarm.set_missed_tick_behavior(MissedTickBehavior::Delay);
         SlotTask {
@@ -102,6 +105,7 @@ impl SlotTask {
             running: FuturesUnordered::new(),
             unsettled: Unsettled::default(),
             recent: Recent::default(),
+            strangers,
             alarm,
             actions: Vec::new(),
         }
@@ -112,10 +116,14 @@ impl SlotTask {
         loop {
             tokio::select! {
                 biased;
-                _ = self.alarm.tick(), if !self.recent.is_empty() => {
+                _ = self.alarm.tick(), if !self.recent.is_empty() || self.strangers.are_held() => {
                     let due = self.recent.due(Instant::now());
                     self.tell(due);
+                    if self.strangers.are_held() {
+                        self.strangers.let_go(&mut self.cache);
+                    }
                 }
+                Ok(()) = self.strangers.changed() => self.strangers.let_go(&mut self.cache),
                 // What comes back makes room for what comes in.
                 Some(done) = self.running.next() => self.done(done),
                 Some(key) = self.unsettled.next() => self.settle(key),
@@ -146,6 +154,7 @@ impl SlotTask {
     }
 
     fn open(&mut self, key: ConversationKey, first: Request) {
+        self.strangers.opened(&key);
         match self.cache.begin(key.clone(), first) {
             Ok(life) => self.find(key, life, false),
             Err(first) => self.refuse(first.to, Code::OVERLOADED),
@@ -245,6 +254,11 @@ impl SlotTask {
     /// Opens a log that was given up, unless a request has done so.
     fn settle(&mut self, key: ConversationKey) {
         if !self.unsettled.holds(&key) {
+            return;
+        }
+        // Its owner has opened the log, or makes rounds.
+        if self.strangers.has(&key) {
+            self.unsettled.forget(&key);
             return;
         }
         match self.cache.begin_for_nobody(key.clone()) {

@@ -108,6 +108,9 @@ section! {
         ca: FilePath = FilePath::default();
         /// Channel nodes: this machine's share of users and conversations beside the others', where 16 is usual.
         weight: u32 = 16, in 1..=64;
+        /// Connectors: how long a request waits where no channel node is within reach for it, in milliseconds, before it is
+        /// refused. Longer than `lease_ms`, so that a node's death refuses nothing that it has not been asked.
+        hold_ms: u64 = 10_000, in 0..=120_000;
         /// Connectors: URLs at which devices reach this node, for those who ask the cluster for one.
         endpoints: Vec<String> = Vec::new();
     }
