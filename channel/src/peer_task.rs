@@ -76,6 +76,11 @@ impl PeerTask {
                 self.watches.note(&tenant, &user, why);
             }
         }
+        let told = |tenant: &str, user: &str| {
+            let seen = self.routes.seen(tenant, user);
+            (seen.told, seen.since_ms)
+        };
+        self.peers.watch_moved(&self.watches.watched_users(), told);
         self.tell_epoch();
     }
 

@@ -20,7 +20,7 @@ use tokio::sync::{Notify, watch};
 use tokio::time::Instant;
 
 use crate::routes::Seen;
-use crate::subscriptions::{Due, Subscriptions, messages};
+use crate::subscriptions::{Due, Subscriptions, Told, messages};
 use crate::user_key::{UserKey, UserRef};
 
 /// After a change of owners, or a start: for so long connectors may not have told of all their sessions, so nobody is
@@ -217,6 +217,18 @@ impl Peers {
             }
         }
         self.ask(&due);
+    }
+
+    /// Owners have changed: of those watched users who have left this node, watchers know what was told last.
+    pub fn watch_moved(&self, users: &[Arc<UserKey>], told: impl Fn(&str, &str) -> Told) {
+        let Some(view) = self.shared_view() else { return };
+        let mut subscriptions = self.subscriptions.lock();
+        for key in users {
+            let (tenant, user) = key.texts();
+            if self.elsewhere(&view, tenant, user).is_some() && subscriptions.add(key) {
+                subscriptions.assume(key, told(tenant, user));
+            }
+        }
     }
 
     /// Has every watched user's owner asked, and nobody else.

@@ -46,16 +46,22 @@ pub struct Due {
 }
 
 impl Subscriptions {
+    /// Devices here watch a user of another node, of whom it is not known yet; false if it is, or there is no room.
+    pub fn add(&mut self, user: &Arc<UserKey>) -> bool {
+        let is_new = self.ours.len() < MAX_SUBSCRIPTIONS && !self.ours.contains_key(user);
+        if is_new {
+            self.ours.insert(user.clone(), Watched::default());
+        }
+        is_new
+    }
+
     /// Devices here watch a user of `owner`, another node, from now on; what has to be said for that.
     pub fn want(&mut self, user: &Arc<UserKey>, owner: NodeId) -> Option<Due> {
-        if self.ours.len() >= MAX_SUBSCRIPTIONS && !self.ours.contains_key(user) {
-            return None;
-        }
-        let watched = self.ours.entry(user.clone()).or_default();
-        // One that was asked before is left where all are looked at.
-        let is_new = watched.asked.is_none();
-        watched.asked.get_or_insert(owner);
-        is_new.then(|| Due { node: owner, user: user.clone(), over: false })
+        self.add(user);
+        // Where another one was asked before, that is seen to when all are looked at.
+        let watched = self.ours.get_mut(user).filter(|watched| watched.asked.is_none())?;
+        watched.asked = Some(owner);
+        Some(Due { node: owner, user: user.clone(), over: false })
     }
 
     /// What is known of a user elsewhere.

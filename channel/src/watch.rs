@@ -232,6 +232,11 @@ impl Watches {
         all
     }
 
+    /// Everybody whom devices here watch.
+    pub fn watched_users(&self) -> Vec<Arc<UserKey>> {
+        self.presence.lock().watched_users()
+    }
+
     /// Whether a device here watches a user.
     pub fn is_watched(&self, user: &UserKey) -> bool {
         self.presence.lock().is_watched(user)

@@ -11,7 +11,7 @@ use protocol::v1::presence::State;
 use protocol::v1::server_frame::Body;
 use protocol::v1::{ChangeMembers, NewMember, Signal};
 
-use super::pair::{Member, Pair, Views, pass};
+use super::pair::{Member, Pair, Views, pass, store};
 use super::presence::{told_of, watch};
 use crate::support::*;
 
@@ -31,11 +31,11 @@ fn announce(at: &Connector, device: &Device, moved: bool) {
 /// A node joins, and connectors tell it of the users that are its own since then.
 #[tokio::test]
 async fn a_user_who_moves_is_reached_and_not_said_to_be_gone() {
-    let (lasting, views) = (World::new().await, Views::of(&[1]));
+    let (lasting, views) = (store().await, Views::of(&[1]));
     let later = Views::of(&[1, 2]);
     let (alice, bob, room) = (later.user_of(1, 0), later.user_of(2, 0), later.room_of(1));
     let mut one = Member::start(1, &lasting.store, &views).await;
-    let (phone, theirs) = (one.at.login(&alice, "phone").await, one.at.login(&bob, "phone").await);
+    let (phone, theirs) = (one.login(&alice, "phone").await, one.login(&bob, "phone").await);
     one.room(&room, &[&alice, &bob]).await;
     tokio::time::sleep(3 * GRACE).await;
     one.at.arrived();
@@ -67,24 +67,24 @@ async fn a_user_who_moves_is_reached_and_not_said_to_be_gone() {
 async fn a_conversation_that_was_away_is_read_anew() {
     let mut pair = Pair::start().await;
     let (alice, bob, room) = (pair.views.user_of(1, 0), pair.views.user_of(1, 1), pair.views.room_of(1));
-    let phone = pair.one.at.login(&alice, "phone").await;
-    let theirs = pair.one.at.login(&bob, "phone").await;
+    let phone = pair.one.login(&alice, "phone").await;
+    let theirs = pair.one.login(&bob, "phone").await;
     pair.one.room(&room, &[&alice]).await;
     pair.one.at.arrived();
     let typing =
         || Ask::Signal(Signal { conversation: room.clone(), r#type: "typing".into(), ..Signal::default() });
-    assert!(matches!(pair.one.at.ask(&theirs, typing()).await, Body::Error(_)), "not a member yet");
+    assert!(matches!(pair.one.asked(&theirs, typing()).await, Body::Error(_)), "not a member yet");
     // The first node is going: the second has everything.
     pair.views.set(&[2]);
     let add = vec![NewMember { user: bob.clone(), ..NewMember::default() }];
     let client_msg_id = vec![7; 16].into();
     let change = ChangeMembers { conversation: room.clone(), client_msg_id, add, remove: Vec::new() };
-    let changed = pair.two.at.ask(&phone, Ask::ChangeMembers(change)).await;
+    let changed = pair.two.asked(&phone, Ask::ChangeMembers(change)).await;
     assert!(matches!(changed, Body::SendAck(_)), "{changed:?}");
     pair.views.set(&[1, 2]);
     tokio::time::sleep(Duration::from_millis(200)).await;
     pair.one.at.arrived();
-    let told = pair.one.at.ask(&theirs, typing()).await;
+    let told = pair.one.asked(&theirs, typing()).await;
     assert!(matches!(told, Body::SendAck(_)), "{told:?}");
 }
 
@@ -93,7 +93,7 @@ async fn a_conversation_that_was_away_is_read_anew() {
 async fn two_owners_of_one_conversation_number_without_a_hole() {
     let mut pair = Pair::start().await;
     let (alice, room) = (pair.views.user_of(1, 0), pair.views.room_of(1));
-    let phone = pair.one.at.login(&alice, "phone").await;
+    let phone = pair.one.login(&alice, "phone").await;
     pair.one.room(&room, &[&alice]).await;
     pair.one.at.arrived();
     let (mut expected, mut refused) = (2, 0);
@@ -101,7 +101,7 @@ async fn two_owners_of_one_conversation_number_without_a_hole() {
         let member = if n % 3 == 0 { &mut pair.two } else { &mut pair.one };
         // Whoever was superseded says so, and has let go of the conversation when it is asked again.
         for _ in 0..3 {
-            match member.at.ask(&phone, super::pair::say(&room, n)).await {
+            match member.asked(&phone, super::pair::say(&room, n)).await {
                 Body::SendAck(ack) => {
                     assert_eq!((ack.seq, ack.duplicate), (expected, false));
                     expected += 1;
@@ -122,24 +122,24 @@ async fn two_owners_of_one_conversation_number_without_a_hole() {
 /// The clock of the node that a user comes from is ahead: who logs in at the next one is not taken for an older connection.
 #[tokio::test]
 async fn connection_epochs_rise_across_nodes() {
-    let (lasting, views) = (World::new().await, Views::of(&[1, 2]));
+    let (lasting, views) = (store().await, Views::of(&[1, 2]));
     let now = 1_800_000_000_000;
     let ahead = Arc::new(ManualClock::new(now + 3_600_000));
     let mut one = Member::with_clock(1, &lasting.store, &views, ahead).await;
     let mut two = Member::with_clock(2, &lasting.store, &views, Arc::new(ManualClock::new(now))).await;
     let (alice, carol) = (views.user_of(1, 0), views.user_of(1, 1));
-    let first = one.at.login(&alice, "phone").await;
+    let first = one.login(&alice, "phone").await;
     one.dial(&two);
     two.dial(&one);
     // Told to its next owner, and without a word.
     announce(&two.at, &first, false);
-    let second = two.at.login(&alice, "phone").await;
+    let second = two.login(&alice, "phone").await;
     assert_eq!(second.id, first.id);
     assert!(second.epoch > first.epoch, "{} {}", second.epoch, first.epoch);
-    let first = one.at.login(&carol, "phone").await;
+    let first = one.login(&carol, "phone").await;
     pass(Duration::from_secs(6)).await;
     two.at.arrived();
-    assert!(two.at.login(&carol, "phone").await.epoch > first.epoch);
+    assert!(two.login(&carol, "phone").await.epoch > first.epoch);
 }
 
 /// A connector that does not hear of a change goes on telling the old owner. Its devices are sent away after a while, for
@@ -148,8 +148,8 @@ async fn connection_epochs_rise_across_nodes() {
 async fn devices_whose_connector_does_not_follow_are_sent_away() {
     let mut pair = Pair::start().await;
     let (mine, theirs) = (pair.views.user_of(1, 0), pair.views.user_of(2, 0));
-    pair.one.at.login(&mine, "phone").await;
-    let stray = pair.one.at.login(&theirs, "phone").await;
+    pair.one.login(&mine, "phone").await;
+    let stray = pair.one.login(&theirs, "phone").await;
     pass(Duration::from_secs(20)).await;
     assert_eq!(pair.one.at.arrived(), [], "it may be this node that is behind");
     pass(Duration::from_secs(20)).await;

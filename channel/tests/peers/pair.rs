@@ -6,10 +6,11 @@ use std::time::Duration;
 
 use cluster::{ChannelLink, ConnectorLink, LinkError, Membership, NodeRecord, Slot, View};
 use idgen::{Clock, NodeId, NodeType, SystemClock, WorkerNumber};
-use protocol::node::v1::{ToChannel, ToConnector, to_connector};
+use prost::Message as _;
+use protocol::node::v1::{Admitted, Attached, ToChannel, ToConnector, attached, to_connector};
 use protocol::v1::client_frame::Body as Ask;
 use protocol::v1::server_frame::Body;
-use protocol::v1::{Content, NewMember, Role, Send};
+use protocol::v1::{Content, NewMember, Role, Send, ServerFrame};
 use storage::Store;
 use storage::embedded::EmbeddedStore;
 use tokio::sync::watch;
@@ -145,9 +146,35 @@ impl Member {
         self.node.create_conversation(TENANT, room, "Room", members).await.unwrap();
     }
 
+    /// Logs a device in; what is told before is left out.
+    pub async fn login(&mut self, user: &str, installation: &str) -> Device {
+        self.at.link.send(attach(77, user, installation)).unwrap();
+        loop {
+            let to_connector::Body::Attached(Attached { outcome, .. }) = self.at.next().await else {
+                continue;
+            };
+            let Some(attached::Outcome::Admitted(Admitted { device_id, epoch })) = outcome else {
+                panic!("refused: {outcome:?}")
+            };
+            return Device { user: user.into(), id: device_id, epoch };
+        }
+    }
+
+    /// Asks, and returns the answer; what is pushed before it is left out.
+    pub async fn asked(&mut self, device: &Device, body: Ask) -> Body {
+        self.at.send(identity(TENANT, &device.user), device, 1_000, Some(body));
+        loop {
+            if let to_connector::Body::Reply(reply) = self.at.next().await {
+                let frame = ServerFrame::decode(reply.frame).unwrap();
+                assert_eq!(frame.re, 1_000);
+                return frame.body.unwrap();
+            }
+        }
+    }
+
     /// Sends a message; its seq.
     pub async fn said(&mut self, device: &Device, room: &str, n: u8) -> u64 {
-        match self.at.ask(device, say(room, n)).await {
+        match self.asked(device, say(room, n)).await {
             Body::SendAck(ack) => ack.seq,
             other => panic!("not an ack: {other:?}"),
         }
@@ -177,12 +204,19 @@ pub struct Pair {
 
 impl Pair {
     pub async fn start() -> Pair {
-        let (lasting, views) = (World::new().await, Views::of(&[1, 2]));
+        let (lasting, views) = (store().await, Views::of(&[1, 2]));
         let one = Member::start(1, &lasting.store, &views).await;
         let two = Member::start(2, &lasting.store, &views).await;
         let wires = [one.dial(&two), two.dial(&one)];
         Pair { one, two, views, wires, lasting }
     }
+}
+
+/// A store that no other node works on.
+pub async fn store() -> World {
+    let world = World::new().await;
+    world.node.drain(Duration::from_secs(10)).await.unwrap();
+    world
 }
 
 pub fn say(room: &str, n: u8) -> Ask {

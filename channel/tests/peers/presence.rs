@@ -18,7 +18,7 @@ const SETTLED: Duration = Duration::from_secs(21);
 
 pub async fn watch(member: &mut Member, device: &Device, room: &str) -> Vec<(String, State)> {
     let watch = Watch { conversations: vec![room.to_owned()] };
-    match member.at.ask(device, Ask::Watch(watch)).await {
+    match member.asked(device, Ask::Watch(watch)).await {
         Body::Watching(watching) => {
             watching.presences.iter().map(|one| (one.user.clone(), one.state())).collect()
         }
@@ -56,22 +56,21 @@ pub fn told_of(member: &mut Member, user: &str) -> Vec<State> {
 async fn watchers_are_told_who_comes_and_goes_at_another_node() {
     let mut pair = Pair::start().await;
     let (alice, bob, room) = (pair.views.user_of(1, 0), pair.views.user_of(2, 0), pair.views.room_of(1));
-    let phone = pair.one.at.login(&alice, "phone").await;
+    let phone = pair.one.login(&alice, "phone").await;
     pair.one.room(&room, &[&alice, &bob]).await;
     pair.one.at.arrived();
     let states = watch(&mut pair.one, &phone, &room).await;
     assert_eq!(states.iter().find(|(user, _)| *user == bob), Some(&(bob.clone(), State::Offline)));
-    let theirs = pair.two.at.login(&bob, "phone").await;
+    let theirs = pair.two.login(&bob, "phone").await;
     assert_eq!(next_presence(&mut pair.one).await, [(bob.clone(), State::Online)]);
-    let away = pair.two.at.ask(&theirs, Ask::SetPresence(SetPresence { away: true })).await;
+    let away = pair.two.asked(&theirs, Ask::SetPresence(SetPresence { away: true })).await;
     assert!(matches!(away, Body::Presence(_)));
     assert_eq!(next_presence(&mut pair.one).await, [(bob.clone(), State::Away)]);
     // Who asks now is told what this node has heard.
     pair.one.at.arrived();
     let Body::Members(page) = pair
         .one
-        .at
-        .ask(&phone, Ask::ListMembers(ListMembers { conversation: room.clone(), ..ListMembers::default() }))
+        .asked(&phone, Ask::ListMembers(ListMembers { conversation: room.clone(), ..ListMembers::default() }))
         .await
     else {
         panic!("no members")
@@ -83,7 +82,7 @@ async fn watchers_are_told_who_comes_and_goes_at_another_node() {
     pair.one.at.detach(&phone);
     pass(SETTLED).await;
     pair.one.at.arrived();
-    pair.two.at.login(&bob, "phone").await;
+    pair.two.login(&bob, "phone").await;
     tokio::time::sleep(GRACE).await;
     assert_eq!(told_of(&mut pair.one, &bob), []);
 }
@@ -92,8 +91,8 @@ async fn watchers_are_told_who_comes_and_goes_at_another_node() {
 async fn what_was_missed_while_a_link_was_down_is_told_when_it_is_there_again() {
     let mut pair = Pair::start().await;
     let (alice, bob, room) = (pair.views.user_of(1, 0), pair.views.user_of(2, 0), pair.views.room_of(1));
-    let phone = pair.one.at.login(&alice, "phone").await;
-    let theirs = pair.two.at.login(&bob, "phone").await;
+    let phone = pair.one.login(&alice, "phone").await;
+    let theirs = pair.two.login(&bob, "phone").await;
     pair.one.room(&room, &[&alice, &bob]).await;
     pair.one.at.arrived();
     tokio::time::sleep(3 * GRACE).await;
@@ -113,7 +112,7 @@ async fn what_was_missed_while_a_link_was_down_is_told_when_it_is_there_again() 
     assert_eq!(told_of(&mut pair.one, &bob), [State::Offline]);
     // A new session of the link: the other node has forgotten who watches.
     pair.two.node.disconnect(&pair.wires[0].dialler);
-    let theirs = pair.two.at.login(&bob, "phone").await;
+    let theirs = pair.two.login(&bob, "phone").await;
     tokio::time::sleep(3 * GRACE).await;
     assert_eq!(told_of(&mut pair.one, &bob), []);
     pair.wires[0] = pair.one.dial(&pair.two);
@@ -141,8 +140,8 @@ fn announce(at: &Connector, device: &Device, watched: &[&str], away: bool) {
 async fn who_was_there_before_a_start_is_not_told_to_be_offline() {
     let mut pair = Pair::start().await;
     let (alice, bob, room) = (pair.views.user_of(1, 0), pair.views.user_of(2, 0), pair.views.room_of(1));
-    let phone = pair.one.at.login(&alice, "phone").await;
-    let theirs = pair.two.at.login(&bob, "phone").await;
+    let phone = pair.one.login(&alice, "phone").await;
+    let theirs = pair.two.login(&bob, "phone").await;
     pair.one.room(&room, &[&alice, &bob]).await;
     tokio::time::sleep(3 * GRACE).await;
     pair.one.at.arrived();
@@ -183,7 +182,7 @@ async fn ghosts_are_ended_by_their_owner_alone() {
     let online =
         |user: &String| PresenceChange { user: user.clone(), state: PresenceState::Online, at_ms: 5_000 };
     store.record(TENANT, epoch, vec![online(&gone), online(&there)]).await;
-    pair.two.at.login(&there, "phone").await;
+    pair.two.login(&there, "phone").await;
     let states = async || {
         let standings = store.standings(TENANT, &[gone.clone(), there.clone()]).await.unwrap();
         standings.into_iter().map(|standing| standing.unwrap().state).collect::<Vec<_>>()

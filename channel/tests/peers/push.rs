@@ -26,8 +26,8 @@ fn told(at: &mut Connector) -> Vec<(u64, Telling, usize)> {
 async fn a_message_reaches_the_devices_of_the_other_node_once_and_in_order() {
     let mut pair = Pair::start().await;
     let (alice, bob, room) = (pair.views.user_of(1, 0), pair.views.user_of(2, 0), pair.views.room_of(1));
-    let phone = pair.one.at.login(&alice, "phone").await;
-    let (theirs, tablet) = (pair.two.at.login(&bob, "phone").await, pair.two.at.login(&bob, "tablet").await);
+    let phone = pair.one.login(&alice, "phone").await;
+    let (theirs, tablet) = (pair.two.login(&bob, "phone").await, pair.two.login(&bob, "tablet").await);
     let both = vec![theirs.id.min(tablet.id), theirs.id.max(tablet.id)];
     pair.one.room(&room, &[&alice, &bob]).await;
     assert_eq!(pair.two.pushed().await, (1, both.clone()));
@@ -47,20 +47,19 @@ async fn a_message_reaches_the_devices_of_the_other_node_once_and_in_order() {
 async fn the_session_that_has_sent_is_left_out_on_the_other_node_too() {
     let mut pair = Pair::start().await;
     let (alice, room) = (pair.views.user_of(1, 0), pair.views.room_of(2));
-    let (phone, tablet) =
-        (pair.one.at.login(&alice, "phone").await, pair.one.at.login(&alice, "tablet").await);
+    let (phone, tablet) = (pair.one.login(&alice, "phone").await, pair.one.login(&alice, "tablet").await);
     pair.two.room(&room, &[&alice]).await;
     assert_eq!(pair.one.pushed().await.1.len(), 2);
     // Her connector asks the owner of the conversation.
     assert_eq!(pair.two.said(&phone, &room, 1).await, 2);
     assert_eq!(pair.one.pushed().await, (2, vec![tablet.id]));
     let mark = Mark { conversation: room.clone(), read: 2, delivered: 2 };
-    assert!(matches!(pair.two.at.ask(&phone, Ask::Mark(mark)).await, Body::Cursor(_)));
+    assert!(matches!(pair.two.asked(&phone, Ask::Mark(mark)).await, Body::Cursor(_)));
     let to_connector::Body::Push(cursor) = pair.one.at.next().await else { panic!("no cursor") };
     let targets: Vec<u64> = cursor.targets.iter().map(|target| target.device_id).collect();
     assert_eq!((cursor.seq, targets), (0, vec![tablet.id]), "her other device hears what she has read");
     let signal = Signal { conversation: room, r#type: "typing".into(), ..Signal::default() };
-    assert!(matches!(pair.two.at.ask(&phone, Ask::Signal(signal)).await, Body::SendAck(_)));
+    assert!(matches!(pair.two.asked(&phone, Ask::Signal(signal)).await, Body::SendAck(_)));
     assert_eq!(pair.one.at.arrived(), [], "nobody is told of one's own typing");
 }
 
@@ -69,8 +68,8 @@ async fn the_session_that_has_sent_is_left_out_on_the_other_node_too() {
 async fn a_push_that_is_lost_between_nodes_is_told_again() {
     let mut pair = Pair::start().await;
     let (alice, bob, room) = (pair.views.user_of(1, 0), pair.views.user_of(2, 0), pair.views.room_of(1));
-    let phone = pair.one.at.login(&alice, "phone").await;
-    pair.two.at.login(&bob, "phone").await;
+    let phone = pair.one.login(&alice, "phone").await;
+    pair.two.login(&bob, "phone").await;
     pair.one.room(&room, &[&alice, &bob]).await;
     pair.two.pushed().await;
     pair.wires[0].cut(true);
@@ -87,8 +86,8 @@ async fn a_push_that_is_lost_between_nodes_is_told_again() {
 async fn what_a_node_commits_that_is_not_heard_is_found_in_the_lists() {
     let mut pair = Pair::start().await;
     let (alice, bob, room) = (pair.views.user_of(1, 0), pair.views.user_of(2, 0), pair.views.room_of(1));
-    let phone = pair.one.at.login(&alice, "phone").await;
-    pair.two.at.login(&bob, "phone").await;
+    let phone = pair.one.login(&alice, "phone").await;
+    pair.two.login(&bob, "phone").await;
     pair.one.room(&room, &[&alice, &bob]).await;
     pair.wires[0].cut(true);
     pair.two.node.disconnect(&pair.wires[0].dialler);
