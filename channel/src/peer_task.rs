@@ -87,7 +87,7 @@ impl PeerTask {
     fn look(&self, changed_at: Instant) {
         self.tell_epoch();
         if !self.peers.hears_all() {
-            self.rounds.begin();
+            self.rounds.prolong();
         }
         if changed_at.elapsed() >= STRAY_FOR && self.peers.take_strayed() {
             let mut gone = Vec::new();
