@@ -7,7 +7,7 @@ use std::time::{Duration, Instant};
 use protocol::frame;
 use protocol::v1::client_frame::Body as Ask;
 use protocol::v1::server_frame::Body as Told;
-use protocol::v1::{ClientFrame, Presence, Watch};
+use protocol::v1::{ClientFrame, Message, Presence, Watch};
 use tokio::task::JoinSet;
 
 use crate::crash::under_load;
@@ -34,37 +34,42 @@ struct Devices {
 /// A device, and how far it has come in each room.
 struct Listener {
     raw: Raw,
+    user: String,
     heard: HashMap<String, u64>,
 }
 
 impl Listener {
     async fn login(connector: &Gateway, name: &str) -> Listener {
-        Listener { raw: Raw::login(connector, name, "phone").await.0, heard: HashMap::new() }
+        let (raw, _) = Raw::login(connector, name, "phone").await;
+        Listener { raw, user: name.to_owned(), heard: HashMap::new() }
     }
 
-    /// The next text in a room: pushed, or read where there is only a hint that it is there. What is repeated is left out.
+    /// The next text of another user in a room: pushed, or read where there is only a hint that it is there. What is
+    /// repeated is left out.
     async fn hears(&mut self, room: &str) -> String {
-        let heard = self.heard.get(room).copied().unwrap_or(0);
-        let is_next = |body: &Option<Told>| match body {
-            Some(Told::Message(message)) => {
-                message.conversation == room && message.seq > heard && message.members_changed.is_none()
+        loop {
+            let heard = self.heard.get(room).copied().unwrap_or(0);
+            let is_next = |body: &Option<Told>| match body {
+                Some(Told::Message(message)) => message.conversation == room && message.seq > heard,
+                Some(Told::Head(head)) => head.conversation == room && head.tip > heard,
+                _ => false,
+            };
+            let frame = self.raw.find(|frame| is_next(&frame.body)).await.expect("the connection stays");
+            let ack = ClientFrame { ack: frame.session_seq, id: 0, body: None };
+            self.raw.bytes(&frame::encode(&ack)).await;
+            let (messages, tip) = match frame.body {
+                Some(Told::Message(message)) => (vec![message.clone()], message.seq),
+                Some(Told::Head(head)) => (self.raw.sync_all(room, heard + 1).await, head.tip),
+                _ => continue,
+            };
+            let is_text =
+                |message: &Message| message.members_changed.is_none() && message.sender != self.user;
+            let text = messages.into_iter().find(is_text);
+            self.heard.insert(room.to_owned(), text.as_ref().map_or(tip, |text| text.seq));
+            if let Some(content) = text.and_then(|text| text.content) {
+                return String::from_utf8(content.data.to_vec()).expect("a text");
             }
-            Some(Told::Head(head)) => head.conversation == room && head.tip > heard,
-            _ => false,
-        };
-        let frame = self.raw.find(|frame| is_next(&frame.body)).await.expect("the connection stays");
-        let ack = ClientFrame { ack: frame.session_seq, id: 0, body: None };
-        self.raw.bytes(&frame::encode(&ack)).await;
-        let message = match frame.body {
-            Some(Told::Message(message)) => message,
-            _ => {
-                let read = self.raw.sync_all(room, heard + 1).await;
-                read.into_iter().find(|message| message.members_changed.is_none()).expect("a text")
-            }
-        };
-        self.heard.insert(room.to_owned(), message.seq);
-        let data = message.content.expect("it has content").data;
-        String::from_utf8(data.to_vec()).expect("a text")
+        }
     }
 }
 
