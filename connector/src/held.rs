@@ -71,7 +71,8 @@ impl Held {
     pub fn expire(&mut self, now: Instant, most: Duration) -> Vec<ToChannel> {
         let mut expired = Vec::new();
         for waiting in self.slots.values_mut() {
-            while let Some(oldest) = waiting.pop_front_if(|oldest| oldest.since + most <= now) {
+            while waiting.front().is_some_and(|oldest| oldest.since + most <= now) {
+                let Some(oldest) = waiting.pop_front() else { break };
                 self.bytes -= oldest.bytes;
                 expired.push(oldest.message);
             }

@@ -42,10 +42,17 @@ impl Nodes {
 
     /// Starts `count` channel nodes over one keyspace of a real cluster, and two connectors.
     pub async fn sharing(count: u16) -> Nodes {
-        let (zookeeper, points) = (zookeeper().await, shared_cluster().await);
-        let (issuer, keyspace) = (Issuer::new(), Keyspace::new(1));
-        let settings = || sharing_settings(&zookeeper, &keyspace, &points);
-        let mut channels: Vec<Gateway> = (0..count).map(|_| Gateway::channel(settings(), &issuer)).collect();
+        Nodes::sharing_with(zookeeper().await, count, Settings::new()).await
+    }
+
+    /// The same on this ZooKeeper; the first channel node has settings of its own.
+    pub async fn sharing_with(zookeeper: ZooKeeper, count: u16, first: Settings) -> Nodes {
+        let (points, issuer, keyspace) = (shared_cluster().await, Issuer::new(), Keyspace::new(1));
+        let settings = |n| {
+            let usual = sharing_settings(&zookeeper, &keyspace, &points);
+            if n == 0 { usual.but(first.clone()) } else { usual }
+        };
+        let mut channels: Vec<Gateway> = (0..count).map(|n| Gateway::channel(settings(n), &issuer)).collect();
         migrate(&channels[0]).await;
         for channel in &mut channels {
             channel.launch().await;
@@ -71,9 +78,15 @@ impl Nodes {
         nodes
     }
 
+    /// What the channel nodes share.
+    pub fn store(&self) -> (&Keyspace, &[SocketAddr]) {
+        let (keyspace, points) = self.store.as_ref().expect("a store that nodes share");
+        (keyspace, points)
+    }
+
     /// Starts one channel node more on the same store.
     pub async fn join(&mut self) {
-        let (keyspace, points) = self.store.as_ref().expect("a store that nodes share");
+        let (keyspace, points) = self.store();
         let settings = sharing_settings(&self.zookeeper, keyspace, points);
         let mut channel = Gateway::channel(settings, &self.issuer);
         channel.launch().await;

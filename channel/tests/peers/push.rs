@@ -95,7 +95,8 @@ async fn what_a_node_commits_that_is_not_heard_is_found_in_the_lists() {
     for _ in 0..12 {
         pass(Duration::from_secs(11)).await;
     }
-    (told(&mut pair.one.at), told(&mut pair.two.at));
+    told(&mut pair.one.at);
+    told(&mut pair.two.at);
     assert_eq!(pair.one.said(&phone, &room, 1).await, 2);
     for _ in 0..2 {
         pass(Duration::from_secs(11)).await;
