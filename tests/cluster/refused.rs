@@ -4,7 +4,7 @@ use crate::nodes::{Nodes, channel_settings, settings};
 use crate::support::process::{Gateway, Settings};
 use crate::support::raw::{Raw, text};
 
-async fn refused(mut node: Gateway, said: &str) {
+pub async fn refused(mut node: Gateway, said: &str) {
     node.spawn();
     let status = node.ended().await;
     let log = node.log();
@@ -17,7 +17,7 @@ async fn nodes_that_do_not_belong_are_refused_and_harm_nobody() {
     let nodes = Nodes::start().await;
     let (mut alice, _) = Raw::login(&nodes.connectors[0], "alice", "phone").await;
     let room = alice.create(&["bob"]).await;
-    // A second channel node, which has a store of its own.
+    // A second channel node, which has a store of its own; the other way round `several` has it.
     let second = Gateway::channel(channel_settings(&nodes.zookeeper), &nodes.issuer);
     refused(second, "several channel nodes need a shared store").await;
     let foreign = settings(&nodes.zookeeper).set("cluster.name", "\"other\"");

@@ -33,6 +33,20 @@ impl Settings {
         self
     }
 
+    /// These and others.
+    #[allow(dead_code, reason = "not every test has a cluster")]
+    pub fn and(mut self, others: Settings) -> Settings {
+        self.values.extend(others.values);
+        self
+    }
+
+    /// These, but where the others say something else.
+    #[allow(dead_code, reason = "not every test has a cluster")]
+    pub fn but(mut self, others: Settings) -> Settings {
+        self.values.retain(|(key, _)| others.values.iter().all(|(other, _)| other != key));
+        self.and(others)
+    }
+
     fn in_section<'a>(&'a self, section: &'a str) -> impl Iterator<Item = String> + 'a {
         let of = move |key: &'a str| key.strip_prefix(section)?.strip_prefix('.');
         self.values.iter().filter_map(move |(key, value)| Some(format!("{} = {value}\n", of(key)?)))
