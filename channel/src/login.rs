@@ -130,18 +130,23 @@ impl Login {
             installation: attach.installation,
         };
         let info = UserInfo { name: clip(identity.name, MAX_TITLE_BYTES), role };
-        self.store.put_user(&key.tenant, &key.user, info).await.map_err(refused_by_store)?;
-        let device = self.device(&key, device_type).await?;
+        let device = self.device(&key, info, device_type).await?;
         Ok((key, device))
     }
 
     /// The id that this installation has, or a new one.
-    async fn device(&self, key: &DeviceKey, device_type: DeviceType) -> Result<DeviceId, Refused> {
-        if let Some(device) = self.store.device(key, None).await.map_err(refused_by_store)? {
+    async fn device(
+        &self,
+        key: &DeviceKey,
+        info: UserInfo,
+        device_type: DeviceType,
+    ) -> Result<DeviceId, Refused> {
+        let known = self.store.log_in(key, info.clone(), None).await.map_err(refused_by_store)?;
+        if let Some(device) = known {
             return Ok(device);
         }
         let candidate = self.new_id(device_type).await?;
-        let stored = self.store.device(key, Some(candidate)).await.map_err(refused_by_store)?;
+        let stored = self.store.log_in(key, info, Some(candidate)).await.map_err(refused_by_store)?;
         stored.ok_or_else(|| Code::INTERNAL.into())
     }
 
