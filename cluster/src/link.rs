@@ -16,7 +16,10 @@
 //! | [`socket`] | one connection: reads, writes, pings |
 //! | [`dial`], [`listen`] | a connector's side, a channel node's side |
 //! | [`tls`] | certificates of nodes |
+//! | [`traffic`], `lag` | what links have carried; how far behind they are (pure) |
+//! | `told` | lines of the log that a stranger can cause |
 
+use std::sync::Arc;
 use std::time::Duration;
 
 use idgen::NodeId;
@@ -26,9 +29,12 @@ pub mod core;
 pub mod dial;
 pub mod hello;
 pub mod hints;
+mod lag;
 pub mod listen;
 pub mod socket;
 pub mod tls;
+mod told;
+pub mod traffic;
 pub mod wire;
 
 /// How a node links with others.
@@ -42,13 +48,15 @@ pub struct LinkConfig {
     pub hold: Duration,
     /// How long the routes of a connector out of reach are kept, unless it is known to be gone.
     pub linger: Duration,
+    /// Where all links of the node count their bytes.
+    pub traffic: Arc<traffic::Traffic>,
 }
 
 impl LinkConfig {
     /// The usual times, without TLS.
     pub fn new(me: hello::Me) -> LinkConfig {
         let (hold, linger) = (Duration::from_secs(10), Duration::from_secs(15));
-        LinkConfig { me, pace: socket::Pace::default(), tls: None, hold, linger }
+        LinkConfig { me, pace: socket::Pace::default(), tls: None, hold, linger, traffic: Arc::default() }
     }
 }
 

@@ -153,7 +153,7 @@ impl Connector {
             return;
         };
         tracing::debug!(%code, "login refused");
-        let last = self.core.farewell(code, &message, delay_ms);
+        let last = self.core.farewell(io.kind(), code, &message, delay_ms);
         let told = async {
             io.write_all(&last).await?;
             say_goodbye(&mut io, code, REFUSAL_TIME).await

@@ -31,11 +31,6 @@ use crate::received::Received;
 use crate::uplink::Uplink;
 use crate::window::Place;
 
-/// How many sessions are sent away at once while draining.
-const DRAIN_BATCH: usize = 500;
-/// Pause between two such batches.
-const DRAIN_PAUSE: Duration = Duration::from_millis(20);
-
 /// One connector node. Dropping it does not close its connections; [`Connector::drain`] does.
 pub struct Connector {
     pub(crate) core: Arc<Core>,
@@ -107,30 +102,6 @@ impl Connector {
     /// What this connector counts.
     pub fn metrics(&self) -> &Metrics {
         &self.core.metrics
-    }
-
-    /// Stops accepting, sends every device away to connect again, and waits for the connections to end. Returns
-    /// how many were still open at the deadline.
-    pub async fn drain(&self, deadline: Duration) -> usize {
-        self.stop.cancel();
-        self.core.spread_returns();
-        let drained = async {
-            for batch in self.core.sessions.all().chunks(DRAIN_BATCH) {
-                batch.iter().for_each(|handle| handle.close(Code::SHUTTING_DOWN));
-                tokio::time::sleep(DRAIN_PAUSE).await;
-            }
-            self.tasks.close();
-            self.tasks.wait().await;
-        };
-        let left = match tokio::time::timeout(deadline, drained).await {
-            Ok(()) => 0,
-            Err(_) => self.tasks.len(),
-        };
-        // What devices said last, and that they are gone, is still told.
-        self.link_stop.cancel();
-        self.link_tasks.close();
-        self.link_tasks.wait().await;
-        left
     }
 }
 

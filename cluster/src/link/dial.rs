@@ -140,7 +140,7 @@ impl DialledLink {
             }
             None => (Box::new(socket), None),
         };
-        let mut wired = Wired::new(stream, Inlet::dialling());
+        let mut wired = Wired::new(stream, Inlet::dialling(), self.config.traffic.clone());
         let received = self.shared.core.lock().count();
         let hello = self.config.me.hello(self.to, session.id, received, WINDOW_BYTES);
         wired.stream.write_all(&LINK_PREFACE).await.map_err(LinkEnd::Io)?;
