@@ -35,8 +35,9 @@ use crate::window::Place;
 pub struct Connector {
     pub(crate) core: Arc<Core>,
     pub(crate) tasks: TaskTracker,
-    /// Ends the accept loops.
+    /// Ends the accept loops, but that of the HTTP port: probes are answered while the devices go.
     pub(crate) stop: CancellationToken,
+    pub(crate) stop_pages: CancellationToken,
     /// Connections held now that have a file descriptor each, logins under way included.
     pub(crate) sockets: Arc<AtomicUsize>,
     /// Those that have none.
@@ -59,6 +60,7 @@ impl Connector {
             core,
             tasks: TaskTracker::new(),
             stop: CancellationToken::new(),
+            stop_pages: CancellationToken::new(),
             sockets: Arc::default(),
             datagrams: Arc::default(),
             link_tasks: TaskTracker::new(),

@@ -46,8 +46,8 @@ impl Pace {
 }
 
 impl Connector {
-    /// Stops accepting, sends every device away to connect again, and waits for the connections to end. Returns
-    /// how many were still open at the deadline.
+    /// Takes no more devices, sends every one away to connect again, and waits for the connections to end. Pages are
+    /// served until all have been sent away. Returns how many connections were still open at the deadline.
     pub async fn drain(&self, deadline: Duration) -> usize {
         self.stop.cancel();
         let devices = self.core.sessions.all();
@@ -60,6 +60,7 @@ impl Connector {
                 }
                 batch.iter().for_each(|handle| handle.close(Code::SHUTTING_DOWN));
             }
+            self.stop_pages.cancel();
             self.tasks.close();
             self.tasks.wait().await;
         };
@@ -67,6 +68,7 @@ impl Connector {
             Ok(()) => 0,
             Err(_) => self.tasks.len(),
         };
+        self.stop_pages.cancel();
         // What devices said last, and that they are gone, is still told.
         self.link_stop.cancel();
         self.link_tasks.close();

@@ -75,11 +75,11 @@ async fn only_connectors_of_the_authority_are_linked() {
     channel.launch().await;
     let foreign = connector(&zookeeper, &issuer, |settings| theirs.node(settings, "connector", &ours));
     says(&channel, &["a link was refused", "certificate"]).await;
-    says(&foreign, &["no link", "certificate"]).await;
+    says(&foreign, &["no link", "does not take this node's certificate"]).await;
     let wrong = connector(&zookeeper, &issuer, own("channel"));
     says(&wrong, &["no link", "the certificate is not one of a connector"]).await;
     let suspicious = connector(&zookeeper, &issuer, |settings| ours.node(settings, "connector", &theirs));
-    says(&suspicious, &["no link", "certificate"]).await;
+    says(&suspicious, &["no link", "certificate is not one of a node of this cluster"]).await;
     let plain = connector(&zookeeper, &issuer, |settings| settings);
     says(&plain, &["no link"]).await;
     // Beside all of them one that is what it says.
