@@ -13,6 +13,7 @@ use tokio_tungstenite::tungstenite::protocol::Role;
 use tokio_util::task::TaskTracker;
 
 use super::*;
+use crate::connect::address::Address;
 use crate::Client;
 use crate::arrivals::Arrivals;
 use crate::connect::trust::Trust;
