@@ -198,13 +198,16 @@ impl Driver {
         if lost.code == Some(Code::SUPERSEDED) {
             self.tell(Event::Superseded);
         }
+        if self.places.sent_to(&lost.endpoint) {
+            // Nothing has failed, and whoever sends devices elsewhere does so at its own pace.
+            self.backoff.reset();
+        }
         let wait = self.backoff.next(lost.delay, &mut self.rng);
         let retry_in = (!never).then_some(wait);
         self.tell(Event::Disconnected { reason: describe(&lost), code: lost.code, retry_in });
         if never {
             self.stopped = Some(describe(&lost));
         }
-        self.places.sent_to(&lost.endpoint);
         self.link = Link::Waiting(now() + wait);
     }
 

@@ -13,9 +13,9 @@ use tokio_tungstenite::tungstenite::protocol::Role;
 use tokio_util::task::TaskTracker;
 
 use super::*;
-use crate::connect::address::Address;
 use crate::Client;
 use crate::arrivals::Arrivals;
+use crate::connect::address::Address;
 use crate::connect::trust::Trust;
 use crate::pipe::Pipe;
 use crate::token::Tokens;

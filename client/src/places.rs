@@ -40,9 +40,10 @@ impl Places {
         self.failures = self.failures.saturating_add(1);
     }
 
-    /// The server asks to connect there next; nothing for an empty name.
-    pub fn sent_to(&mut self, place: &str) {
+    /// The server asks to connect there next; nothing for an empty name. Whether that will be tried.
+    pub fn sent_to(&mut self, place: &str) -> bool {
         self.named = self.trusted(place);
+        self.named.is_some()
     }
 
     /// Takes the place of the next attempt.
@@ -81,8 +82,7 @@ mod tests {
         let (mut places, mut next) = places("tcp://home:1", &[]);
         places.sent_to("tcp://other:2");
         assert_eq!([next(&mut places), next(&mut places)], ["tcp://other:2", "tcp://home:1"]);
-        places.sent_to("tcp://other:2");
-        places.sent_to("");
+        assert!(places.sent_to("tcp://other:2") && !places.sent_to(""));
         assert_eq!(next(&mut places), "tcp://home:1", "the latest word counts");
     }
 
@@ -107,7 +107,7 @@ mod tests {
     #[test]
     fn a_token_goes_nowhere_where_it_is_less_protected() {
         let (mut places, mut next) = places("tls://home:1", &["tcp://a:1", "no place"]);
-        places.sent_to("tcp://other:2");
+        assert!(!places.sent_to("tcp://other:2"));
         places.failed();
         assert_eq!(next(&mut places), "tls://home:1");
         places.sent_to("wss://other");

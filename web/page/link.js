@@ -246,6 +246,8 @@ export class Link extends EventTarget {
     const verdict = this.#goAway?.verdict ?? verdictOf(code);
     if (this.state === 'ready' && Date.now() - this.#openedAt > STABLE_MS) this.#attempt = 0;
     if (this.state === 'connecting') this.#failures++;
+    // Nothing has failed where the server sends this side elsewhere, which it does at its own pace.
+    if (this.#trusted(this.#goAway?.endpoint)) this.#attempt = 0;
     if (verdict !== VERDICT.RESUME) this.#resume = undefined;
     if (verdict === VERDICT.NEVER) return this.#stop('stopped', code, why);
     const delay = this.#goAway?.delay_ms ?? 0;

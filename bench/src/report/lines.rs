@@ -3,7 +3,6 @@
 use std::fmt::Write as _;
 
 use super::plot::escape;
-use super::table::number;
 
 const WIDTH: f64 = 470.0;
 const HEIGHT: f64 = 250.0;
@@ -60,7 +59,12 @@ fn one(along: &str, panel: &Panel) -> Result<String, std::fmt::Error> {
     }
     for size in &panel.along {
         let at = LEFT + ACROSS * x.part(*size);
-        writeln!(svg, "<text x=\"{at:.1}\" y=\"{}\" text-anchor=\"middle\">{size}</text>", bottom + 16.0)?;
+        writeln!(
+            svg,
+            "<text x=\"{at:.1}\" y=\"{}\" text-anchor=\"middle\">{}</text>",
+            bottom + 16.0,
+            round(*size)
+        )?;
     }
     writeln!(svg, "<text x=\"{}\" y=\"{}\">{}</text>", LEFT + ACROSS + 12.0, bottom + 16.0, escape(along))?;
     for (at, (name, values)) in panel.rows.iter().enumerate() {
@@ -116,11 +120,12 @@ impl Scale {
     }
 }
 
+/// As short as an axis wants it.
 fn round(value: f64) -> String {
-    if value < 1.0 {
-        format!("{value}")
-    } else {
-        number(value).trim_end_matches('0').trim_end_matches('.').to_owned()
+    match value {
+        1e6.. => format!("{}M", value / 1e6),
+        1e3.. => format!("{}k", value / 1e3),
+        _ => format!("{value}"),
     }
 }
 
