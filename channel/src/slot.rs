@@ -27,7 +27,7 @@ use crate::recent::Recent;
 use crate::reply::{Replies, refused_by_store};
 use crate::rounds::Rounds;
 use crate::settle::{self, Unsettled};
-use crate::slot_cache::{Cache, State};
+use crate::slot_cache::{Cache, Held, State};
 use crate::tickets::Tickets;
 
 /// Store operations of one task that run at once. Past it the task takes no more requests, so its inbox fills and
@@ -135,6 +135,11 @@ impl SlotTask {
         // What has left the inbox takes no part of it.
         drop(share);
         match self.cache.get(&key).map(|held| (held.life, &mut held.state)) {
+            // What is known to be absent is still so for what leaves no trace; anything else asks the store again.
+            Some((_, State::Open(held))) if held.is_absent() && held.is_idle() && !is_passing(&request) => {
+                self.cache.remove(&key);
+                self.open(key, request);
+            }
             Some((life, State::Open(_))) => self.handle(&key, life, Event::Request(request)),
             Some((_, State::Opening(waiting))) => {
                 if let Err(request) = waiting.push(request) {
@@ -253,10 +258,12 @@ impl SlotTask {
         }
     }
 
-    /// The same core says the same NOT_FOUND here as where the user is not a member.
+    /// The same core says the same NOT_FOUND here as where the user is not a member. A direct conversation stays: its
+    /// users may say what is not stored as often as they like without a look at the store.
     fn answer_absent(&mut self, key: &ConversationKey, life: u64, waiting: Vec<Request>) {
         let Some(held) = self.cache.remove(key) else { return };
         let State::Open(mut absent) = held.state else { return };
+        let stays = waiting.iter().any(|request| is_passing(request) && is_its_user(key, request));
         let now = self.clock.unix_millis();
         let mut actions = std::mem::take(&mut self.actions);
         for request in waiting {
@@ -265,6 +272,9 @@ impl SlotTask {
         debug_assert!(absent.is_idle(), "nothing here creates the conversation");
         actions.drain(..).for_each(|action| self.perform(key, life, action));
         self.actions = actions;
+        if stays {
+            self.cache.put_back(key.clone(), Held { state: State::Open(absent), ..held });
+        }
     }
 
     fn handle(&mut self, key: &ConversationKey, life: u64, event: Event) {
@@ -273,7 +283,7 @@ impl SlotTask {
         };
         let mut actions = std::mem::take(&mut self.actions);
         conversation.handle(event, self.clock.unix_millis(), &mut actions);
-        let forget = conversation.is_absent() && conversation.is_idle();
+        let forget = conversation.is_absent() && conversation.is_idle() && !conversation.is_direct();
         for action in actions.drain(..) {
             self.perform(key, life, action);
         }
@@ -363,11 +373,21 @@ impl SlotTask {
     }
 }
 
+/// Whether a request passes without a trace: what it says is neither stored nor looked up.
+fn is_passing(request: &Request) -> bool {
+    matches!(&request.body, Body::Send(send) if send.no_store && send.relation.is_none())
+}
+
+/// Whether a direct conversation's id names the user who asks.
+fn is_its_user(key: &ConversationKey, request: &Request) -> bool {
+    names::direct_peer(&key.conversation, &request.user).is_some()
+}
+
 /// Whether a request may write the first entry of a conversation.
 fn may_create(key: &ConversationKey, request: &Request) -> bool {
     match &request.body {
         Body::Create(_) => true,
-        Body::Send(send) => !send.no_store && names::direct_peer(&key.conversation, &request.user).is_some(),
+        Body::Send(send) => !send.no_store && is_its_user(key, request),
         Body::Change(_) | Body::Mark(_) | Body::Signal(_) => false,
     }
 }

@@ -103,6 +103,11 @@ impl Cache {
         self.held.remove(key)
     }
 
+    /// Holds what was taken out a moment ago.
+    pub fn put_back(&mut self, key: ConversationKey, held: Held) {
+        self.held.insert(key, held);
+    }
+
     fn hold(&mut self, key: ConversationKey, waiting: Waiting) -> u64 {
         self.clock += 1;
         let held = Held { life: self.clock, used: self.clock, state: State::Opening(waiting) };

@@ -184,14 +184,21 @@ impl Incoming {
             targets.find_map(|target| self.core.sessions.with(target.device_id, target.epoch, identity));
         let Some(identity) = found else { return true };
         let (tenant, conversation, seq) = (&identity.tenant, &push.conversation, push.seq);
+        let mut received = self.received.lock();
         let told_again = match push.telling() {
             Telling::First => {
-                self.received.lock().note(tenant, conversation, seq, now);
+                received.note(tenant, conversation, seq, now);
                 return true;
             }
-            Telling::IfMissed => !self.received.lock().has(tenant, conversation, seq),
+            Telling::IfMissed => {
+                let is_missed = !received.has(tenant, conversation, seq);
+                // Nobody was here for the first telling; who has come since is told once.
+                received.note(tenant, conversation, seq, now);
+                is_missed
+            }
             Telling::Anyway => true,
         };
+        drop(received);
         if told_again {
             self.core.metrics.heads.add(push.targets.len() as u64);
         }
