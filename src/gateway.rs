@@ -91,15 +91,16 @@ impl Gateway {
             ChannelNode::start(channel_config(config, channel_id, number), store.shared(), clock.clone())
                 .await?;
         let membership = Arc::new(FixedMembership::single(connector_id, channel_id));
-        let connector =
-            Connector::new(connector_config(config, connector_id), parts.verifier, clock, membership);
+        let own = connector_config(config, connector_id);
+        let connector = Connector::new(own, parts.verifier, clock, membership.clone());
         connector.add_channel(channel.connect(connector.link()));
         if parts.seed {
             seed::seed(&*store.shared(), &channel).await?;
         }
         let nodes = Arc::new(Nodes { store, channel, connector, draining: AtomicBool::new(false) });
         let mut gateway = Gateway { addresses: Addresses::default(), admin: PlainHttp::default(), nodes };
-        gateway.listen(&parts.config, parts.tls, parts.quic, parts.pages)?;
+        let pages = parts.pages.merge(http::endpoints_router(membership));
+        gateway.listen(&parts.config, parts.tls, parts.quic, pages)?;
         tell_limits(&parts.config);
         Ok(gateway)
     }

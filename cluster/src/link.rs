@@ -17,7 +17,10 @@
 //! | [`dial`], [`listen`] | the side that dials, the side that is dialled |
 //! | [`mesh`] | links to all channel nodes of a cluster, as they come and go |
 //! | [`tls`] | certificates of nodes |
+//! | [`traffic`], `lag` | what links have carried; how far behind they are (pure) |
+//! | `told` | lines of the log that a stranger can cause |
 
+use std::sync::Arc;
 use std::time::Duration;
 
 use idgen::NodeId;
@@ -27,10 +30,13 @@ pub mod core;
 pub mod dial;
 pub mod hello;
 pub mod hints;
+mod lag;
 pub mod listen;
 pub mod mesh;
 pub mod socket;
 pub mod tls;
+mod told;
+pub mod traffic;
 pub mod wire;
 
 /// How a node links with others.
@@ -44,13 +50,15 @@ pub struct LinkConfig {
     pub hold: Duration,
     /// How long the routes of a connector out of reach are kept, unless it is known to be gone.
     pub linger: Duration,
+    /// Where all links of the node count their bytes.
+    pub traffic: Arc<traffic::Traffic>,
 }
 
 impl LinkConfig {
     /// The usual times, without TLS.
     pub fn new(me: hello::Me) -> LinkConfig {
         let (hold, linger) = (Duration::from_secs(10), Duration::from_secs(15));
-        LinkConfig { me, pace: socket::Pace::default(), tls: None, hold, linger }
+        LinkConfig { me, pace: socket::Pace::default(), tls: None, hold, linger, traffic: Arc::default() }
     }
 }
 

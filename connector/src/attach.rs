@@ -156,6 +156,7 @@ pub(crate) fn welcome(core: &Core, admission: &Admission, outcome: welcome::Outc
         auth_expires_ms: admission.expires_ms,
         tenant: admission.identity.tenant.clone(),
         user: admission.identity.user.clone(),
+        endpoints: core.endpoints(admission.transport),
         ..Welcome::default()
     }
 }

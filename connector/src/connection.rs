@@ -324,7 +324,7 @@ impl<T: Transport> Connection<T> {
         if let Some(code) = code {
             let handle = &self.attachment.seat.handle;
             tracing::debug!(device = handle.device, epoch = handle.epoch, %code, "closing");
-            last.extend_from_slice(&self.attachment.core.farewell(code, code.meaning(), 0));
+            last.extend_from_slice(&self.attachment.core.farewell(self.io.kind(), code, code.meaning(), 0));
         }
         self.attachment.ends_with(code);
         self.closing = Some(Box::new(Closing::new(last, code)));

@@ -32,17 +32,13 @@ use crate::received::Received;
 use crate::uplink::Uplink;
 use crate::window::Place;
 
-/// How many sessions are sent away at once while draining.
-const DRAIN_BATCH: usize = 500;
-/// Pause between two such batches.
-const DRAIN_PAUSE: Duration = Duration::from_millis(20);
-
 /// One connector node. Dropping it does not close its connections; [`Connector::drain`] does.
 pub struct Connector {
     pub(crate) core: Arc<Core>,
     pub(crate) tasks: TaskTracker,
-    /// Ends the accept loops.
+    /// Ends the accept loops, but that of the HTTP port: probes are answered while the devices go.
     pub(crate) stop: CancellationToken,
+    pub(crate) stop_pages: CancellationToken,
     /// Connections held now that have a file descriptor each, logins under way included.
     pub(crate) sockets: Arc<AtomicUsize>,
     /// Those that have none.
@@ -66,6 +62,7 @@ impl Connector {
             core,
             tasks: TaskTracker::new(),
             stop: CancellationToken::new(),
+            stop_pages: CancellationToken::new(),
             sockets: Arc::default(),
             datagrams: Arc::default(),
             link_tasks: TaskTracker::new(),
@@ -111,30 +108,6 @@ impl Connector {
     /// What this connector counts.
     pub fn metrics(&self) -> &Metrics {
         &self.core.metrics
-    }
-
-    /// Stops accepting, sends every device away to connect again, and waits for the connections to end. Returns
-    /// how many were still open at the deadline.
-    pub async fn drain(&self, deadline: Duration) -> usize {
-        self.stop.cancel();
-        self.core.spread_returns();
-        let drained = async {
-            for batch in self.core.sessions.all().chunks(DRAIN_BATCH) {
-                batch.iter().for_each(|handle| handle.close(Code::SHUTTING_DOWN));
-                tokio::time::sleep(DRAIN_PAUSE).await;
-            }
-            self.tasks.close();
-            self.tasks.wait().await;
-        };
-        let left = match tokio::time::timeout(deadline, drained).await {
-            Ok(()) => 0,
-            Err(_) => self.tasks.len(),
-        };
-        // What devices said last, and that they are gone, is still told.
-        self.link_stop.cancel();
-        self.link_tasks.close();
-        self.link_tasks.wait().await;
-        left
     }
 }
 

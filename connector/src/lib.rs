@@ -2,7 +2,8 @@
 //!
 //! | file | noun |
 //! |---|---|
-//! | [`connector`] | a connector node: listeners in, links out, drain |
+//! | [`connector`] | a connector node: listeners in, links out |
+//! | `drain` | devices sent away: all, or a share to other connectors |
 //! | [`config`] | what an operator decides |
 //! | [`ports`], `accept` | the listeners; from a socket to a running connection |
 //! | [`http`] | the HTTP port: WebSocket upgrades, everything else to a router |
@@ -33,6 +34,7 @@ mod attachment;
 mod closing;
 mod connection;
 mod core;
+mod drain;
 mod follow;
 mod handshake;
 mod hold;

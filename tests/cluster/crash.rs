@@ -9,9 +9,8 @@ use tokio::task::JoinSet;
 
 use crate::nodes::Nodes;
 use crate::support::checker::assert_holds;
-use crate::support::device::{Recorder, Sender, entry, watch_until};
-use crate::support::history::Event;
-use crate::support::raw::Raw;
+use crate::support::device::{Recorder, Sender, watch_until};
+use crate::support::room::{record_log, room};
 use crate::support::soon;
 
 /// Devices that send, and how many messages of theirs may be unanswered.
@@ -24,15 +23,7 @@ pub async fn under_load<F: Future<Output = Nodes>>(
     nodes: Nodes,
     crashes: impl FnOnce(Nodes, Recorder) -> F,
 ) -> Nodes {
-    let recorder = Recorder::new();
-    let (mut owner, _) = Raw::login(&nodes.connectors[0], "alice", "owner").await;
-    let room = owner.create(&["bob", "carol"]).await;
-    drop(owner);
-    for user in ["alice", "bob", "carol"] {
-        let entitled =
-            Event::Entitled { conversation: room.clone(), user: user.into(), from: 1, to: u64::MAX };
-        recorder.with(|h| h.push(entitled));
-    }
+    let (recorder, room) = room(&nodes.connectors[0]).await;
     let (tip, known_tip) = watch::channel(0);
     let mut watchers = JoinSet::new();
     for user in ["bob", "carol"] {
@@ -48,11 +39,9 @@ pub async fn under_load<F: Future<Output = Nodes>>(
     }
     let nodes = crashes(nodes, recorder.clone()).await;
     tokio::time::timeout(Duration::from_secs(180), senders.join_all()).await.expect("all is sent in the end");
-    let (mut reader, _) = Raw::login(&nodes.connectors[0], "alice", "reader").await;
-    let log: Vec<_> = reader.sync_all(&room, 1).await.iter().map(entry).collect();
-    assert!(log.len() > SENDERS.len() * MESSAGES_EACH, "{} entries", log.len());
-    tip.send_replace(log.last().unwrap().seq);
-    recorder.with(|h| h.push(Event::Final { conversation: room.clone(), entries: log }));
+    let last = record_log(&recorder, &nodes.connectors[0], &room).await;
+    assert!(last > (SENDERS.len() * MESSAGES_EACH) as u64, "{last} entries");
+    tip.send_replace(last);
     tokio::time::timeout(Duration::from_secs(60), watchers.join_all())
         .await
         .expect("the watchers see everything");

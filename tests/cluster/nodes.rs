@@ -1,16 +1,12 @@
 //! A cluster of processes.
 
 use std::net::SocketAddr;
-use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-use parking_lot::Mutex;
 use servers::{ZooKeeper, ZooKeeperSettings};
-use tokio::io::copy_bidirectional;
-use tokio::net::{TcpListener, TcpStream};
-use tokio::task::JoinSet;
 
 use crate::support::PATIENCE;
+use crate::support::balancer::Balancer;
 use crate::support::keyspace::{Keyspace, migrate, shared_cluster};
 use crate::support::metrics::Metrics;
 use crate::support::process::{Gateway, Settings, free_port};
@@ -68,7 +64,7 @@ impl Nodes {
     ) -> Nodes {
         let mut connectors = Vec::new();
         for _ in 0..2 {
-            let mut connector = Gateway::connector(settings(&zookeeper), &issuer);
+            let mut connector = Gateway::connector_at(|tcp, _| at(settings(&zookeeper), tcp), &issuer);
             connector.launch().await;
             connectors.push(connector);
         }
@@ -125,6 +121,11 @@ pub fn settings(zookeeper: &ZooKeeper) -> Settings {
         .set("cluster.lease_ms", LEASE_MS)
 }
 
+/// With where devices reach a connector.
+fn at(settings: Settings, tcp: SocketAddr) -> Settings {
+    settings.set("cluster.endpoints", format!("[\"tcp://{tcp}\"]"))
+}
+
 pub fn channel_settings(zookeeper: &ZooKeeper) -> Settings {
     settings(zookeeper).set("cluster.listen", format!("\"{}\"", free_port()))
 }
@@ -132,41 +133,4 @@ pub fn channel_settings(zookeeper: &ZooKeeper) -> Settings {
 fn sharing_settings(zookeeper: &ZooKeeper, keyspace: &Keyspace, points: &[SocketAddr]) -> Settings {
     // Few users have many devices here.
     keyspace.settings(0, points).and(channel_settings(zookeeper)).set("devices.max_default", 1_000)
-}
-
-/// Passes each new connection on to the next connector that takes it, as a load balancer does.
-pub struct Balancer {
-    pub address: SocketAddr,
-    _tasks: Arc<Mutex<JoinSet<()>>>,
-}
-
-impl Balancer {
-    async fn start(targets: Vec<SocketAddr>) -> Balancer {
-        let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
-        let address = listener.local_addr().unwrap();
-        let tasks = Arc::new(Mutex::new(JoinSet::new()));
-        let spawner = Arc::downgrade(&tasks);
-        tasks.lock().spawn(async move {
-            let mut next = 0;
-            while let Ok((mut near, _)) = listener.accept().await {
-                let Some(tasks) = spawner.upgrade() else { return };
-                next += 1;
-                let order: Vec<SocketAddr> =
-                    (0..targets.len()).map(|at| targets[(next + at) % targets.len()]).collect();
-                tasks.lock().spawn(async move {
-                    for target in order {
-                        if let Ok(mut far) = TcpStream::connect(target).await {
-                            _ = copy_bidirectional(&mut near, &mut far).await;
-                            return;
-                        }
-                    }
-                });
-            }
-        });
-        Balancer { address, _tasks: tasks }
-    }
-
-    pub fn url(&self) -> String {
-        format!("tcp://{}", self.address)
-    }
 }

@@ -132,9 +132,27 @@ impl Gateway {
         Gateway::node(Mode::Channel, settings, issuer)
     }
 
+    /// A connector whose settings depend on where it takes devices: over TCP, over HTTP.
+    #[allow(dead_code, reason = "not every test has a cluster")]
+    pub fn connector_at(
+        settings: impl FnOnce(SocketAddr, SocketAddr) -> Settings,
+        issuer: &Issuer,
+    ) -> Gateway {
+        Gateway::configured(Mode::Connector, settings, issuer)
+    }
+
     fn node(mode: Mode, settings: Settings, issuer: &Issuer) -> Gateway {
+        Gateway::configured(mode, |_, _| settings, issuer)
+    }
+
+    fn configured(
+        mode: Mode,
+        settings: impl FnOnce(SocketAddr, SocketAddr) -> Settings,
+        issuer: &Issuer,
+    ) -> Gateway {
         let mut gateway = Gateway::new(mode);
         gateway.issuer = issuer.clone();
+        let settings = settings(gateway.tcp, gateway.http);
         fs::write(gateway.config(), gateway.config_text(&settings)).unwrap();
         gateway
     }

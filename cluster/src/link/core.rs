@@ -212,6 +212,11 @@ impl LinkCore {
         self.received
     }
 
+    /// Messages said in this session, and how many of them the peer has confirmed.
+    pub fn progress(&self) -> (u64, u64) {
+        (self.acked + (self.sent.len() + self.waiting.len()) as u64, self.acked)
+    }
+
     /// Whether anything was said or heard in this session.
     pub fn is_fresh(&self) -> bool {
         self.received == 0 && self.acked == 0 && self.sent.is_empty()

@@ -21,6 +21,7 @@ use super::core::WINDOW_BYTES;
 use super::dial::Stream;
 use super::hello::{Caller, Refusal};
 use super::socket::{LinkEnd, Shared, Wired};
+use super::told::Told;
 use super::wire::{Inlet, single};
 use super::{ChannelLink, ConnectorLink, LinkConfig};
 use crate::membership::Membership;
@@ -50,6 +51,7 @@ pub struct LinkPort {
     membership: Arc<dyn Membership>,
     links: Mutex<HashMap<NodeId, Arc<Accepted>>>,
     greeting: Arc<Semaphore>,
+    told: Told,
     stop: CancellationToken,
     tasks: TaskTracker,
 }
@@ -119,6 +121,7 @@ impl LinkPort {
             membership,
             links: Mutex::default(),
             greeting: Arc::new(Semaphore::new(MAX_GREETING)),
+            told: Told::default(),
             stop: CancellationToken::new(),
             tasks: TaskTracker::new(),
         })
@@ -180,15 +183,17 @@ impl LinkPort {
         let greeted = tokio::time::timeout(limit, self.answer(socket));
         match self.stop.run_until_cancelled(greeted).await? {
             Ok(Ok(greeted)) => Some(greeted),
-            Ok(Err(error)) => {
-                tracing::warn!(%remote, reason = %error, "a link was refused");
-                None
-            }
-            Err(_) => {
-                tracing::warn!(%remote, reason = "no hello in time", "a link was refused");
-                None
-            }
+            Ok(Err(error)) => self.tell_refused(remote, &error.to_string()),
+            Err(_) => self.tell_refused(remote, "no hello in time"),
         }
+    }
+
+    // Whoever reaches the port can cause such a line.
+    fn tell_refused(&self, remote: SocketAddr, reason: &str) -> Option<Greeted> {
+        if let Some(others) = self.told.may_tell(Instant::now()) {
+            tracing::warn!(%remote, reason, others, "a link was refused");
+        }
+        None
     }
 
     async fn answer(&self, socket: TcpStream) -> Result<Greeted, GreetError> {
@@ -200,7 +205,7 @@ impl LinkPort {
             }
             None => (Box::new(socket), None),
         };
-        let mut wired = Wired::new(stream, Inlet::accepting());
+        let mut wired = Wired::new(stream, Inlet::accepting(), self.config.traffic.clone());
         let admitted = match wired.first().await {
             Ok(Body::Hello(hello)) => self.admit(&hello, role).map(|caller| (hello, caller)),
             Ok(_) => Err(Refusal::new(Reason::Hello, "the first message is no hello")),

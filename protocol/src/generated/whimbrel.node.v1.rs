@@ -562,4 +562,31 @@ pub struct NodeRecord {
     /// The store is this node's alone: no second channel node can work beside it.
     #[prost(bool, tag = "12")]
     pub store_alone: bool,
+    /// What an operator has asked it to hand on, and how far it is.
+    #[prost(message, optional, tag = "13")]
+    pub rebalance: ::core::option::Option<Rebalance>,
+    /// Channel nodes that a connector is linked to, and how long the oldest message has waited that one of them has
+    /// not confirmed; 0 below what an idle link takes.
+    #[prost(uint32, tag = "14")]
+    pub links: u32,
+    #[prost(uint32, tag = "15")]
+    pub lag_ms: u32,
+}
+#[derive(Clone, Copy, PartialEq, Eq, Hash, ::prost::Message)]
+pub struct Rebalance {
+    /// Random; the node begins with each once.
+    #[prost(fixed64, tag = "1")]
+    pub id: u64,
+    /// Of a thousand devices, so many are sent to other connectors.
+    #[prost(uint32, tag = "2")]
+    pub share: u32,
+    #[prost(uint32, tag = "3")]
+    pub per_second: u32,
+    /// By the node: how many that is, how many have been sent, and that it is over.
+    #[prost(uint32, tag = "4")]
+    pub devices: u32,
+    #[prost(uint32, tag = "5")]
+    pub moved: u32,
+    #[prost(bool, tag = "6")]
+    pub done: bool,
 }
