@@ -28,6 +28,8 @@ pub struct Held {
     pub life: u64,
     pub used: u64,
     pub state: State,
+    /// It was another node's meanwhile, or may have been: it goes as soon as it is idle.
+    pub condemned: bool,
 }
 
 pub enum State {
@@ -103,13 +105,14 @@ impl Cache {
         self.held.remove(key)
     }
 
-    /// Lets go of the idle conversations that do not pass; whether others that do not pass are busy.
+    /// Lets go of the conversations that do not pass, or once did not, when they are idle; whether others are busy.
     pub fn let_go(&mut self, passes: impl Fn(&ConversationKey) -> bool) -> bool {
         let mut busy = false;
         self.held.retain(|key, held| {
-            let (passes, is_idle) = (passes(key), held.is_idle());
-            busy |= !passes && !is_idle;
-            passes || !is_idle
+            held.condemned |= !passes(key);
+            let goes = held.condemned && held.is_idle();
+            busy |= held.condemned && !goes;
+            !goes
         });
         busy
     }
@@ -121,7 +124,8 @@ impl Cache {
 
     fn hold(&mut self, key: ConversationKey, waiting: Waiting) -> u64 {
         self.clock += 1;
-        let held = Held { life: self.clock, used: self.clock, state: State::Opening(waiting) };
+        let held =
+            Held { life: self.clock, used: self.clock, state: State::Opening(waiting), condemned: false };
         self.held.insert(key, held);
         self.clock
     }

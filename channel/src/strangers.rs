@@ -20,13 +20,16 @@ pub struct Strangers {
     among: Option<(Arc<Peers>, watch::Receiver<Arc<View>>)>,
     /// Some are held, perhaps.
     are_held: bool,
+    /// The view by which this was judged last.
+    version: u64,
 }
 
 impl Strangers {
     /// Without peers there are none.
     pub fn new(peers: Option<&Arc<Peers>>) -> Strangers {
         let among = peers.map(|peers| (peers.clone(), peers.views()));
-        Strangers { among, are_held: false }
+        let version = peers.map_or(0, |peers| peers.view().version);
+        Strangers { among, are_held: false, version }
     }
 
     /// Whether a conversation is another node's.
@@ -52,10 +55,12 @@ impl Strangers {
         }
     }
 
-    /// Lets those go that are idle.
+    /// Lets those go that are idle. Where a view was missed, any conversation may have been another node's in it.
     pub fn let_go(&mut self, cache: &mut Cache) {
-        if let Some((peers, _)) = &self.among {
-            self.are_held = cache.let_go(|key| peers.owns_conversation(key));
-        }
+        let Some((peers, _)) = &self.among else { return };
+        let version = peers.view().version;
+        let missed = version > self.version + 1;
+        self.version = version;
+        self.are_held = cache.let_go(|key| !missed && peers.owns_conversation(key));
     }
 }
