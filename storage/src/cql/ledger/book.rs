@@ -63,8 +63,9 @@ pub(super) enum Answer {
     Refused(StoreError),
     /// Perhaps committed; the next takeover of the ledger finds out.
     Unknown(StoreError),
-    /// Make the next round, and wait for the answer there.
-    Lead(Lead, oneshot::Receiver<Answer>),
+    /// Make the next round, and wait for the answer there. In this order: where both are dropped, nobody waits any more
+    /// when the lead is handed on.
+    Lead(oneshot::Receiver<Answer>, Lead),
 }
 
 /// A record that is committed. Dropped before it is written, it ends the tenure: somebody has to write it.
@@ -205,7 +206,7 @@ impl Book {
             drop(state);
             let lead = Lead { book: self.clone(), under_way: None };
             // Whoever has gone away meanwhile gives the lead back, and it is handed on from there.
-            drop(asked.answer.send(Answer::Lead(lead, receiver)));
+            drop(asked.answer.send(Answer::Lead(receiver, lead)));
             return;
         }
         state.is_led = false;
@@ -231,7 +232,7 @@ mod tests {
         book.state.lock().waiting.pop_front();
         drop(second);
         drop(lead);
-        let Ok(Answer::Lead(lead, _again)) = third.try_recv() else { panic!("the third leads") };
+        let Ok(Answer::Lead(_again, lead)) = third.try_recv() else { panic!("the third leads") };
         assert_eq!(book.next_round(u64::MAX).len(), 1);
         drop(lead);
         assert!(!book.state.lock().is_led);

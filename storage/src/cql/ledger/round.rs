@@ -63,7 +63,7 @@ impl<T: Tables> CqlStore<T> {
                 self.make_round(&mut lead).await;
             }
             match answer.await {
-                Ok(Answer::Lead(next, receiver)) => (lead, answer) = (Some(next), receiver),
+                Ok(Answer::Lead(receiver, next)) => (lead, answer) = (Some(next), receiver),
                 Ok(answer) => return Ok(answer),
                 // Whoever made the round went away in the middle of it.
                 Err(_) => return Ok(Answer::Unknown(unheard(book))),
