@@ -180,8 +180,7 @@ async fn bare(config: &DriverConfig, time: Duration, bytes: usize) {
         }
     }
     for (partitions, most) in [(1, 0), (10, 4_096), (64, 32_768)] {
-        let config =
-            DriverConfig { gathered_partitions: partitions, gathered_bytes: most, ..config.clone() };
+        let config = DriverConfig { gathered_partitions: partitions, gathered_bytes: most, ..config.clone() };
         let driver = Arc::new(Driver::open(&config).await.unwrap());
         for workers in [64, 512] {
             plain(&driver, time, bytes, workers, partitions).await;
@@ -265,7 +264,8 @@ async fn appends(store: &Arc<CqlStore<Driver>>, time: Duration, bytes: usize, co
     let after = store.stats();
     let stored = (after.entries - before.entries) as f64;
     // Without ledgers every append is a round.
-    let rounds = if after.rounds == 0 { after.appends - before.appends } else { after.rounds - before.rounds };
+    let rounds =
+        if after.rounds == 0 { after.appends - before.appends } else { after.rounds - before.rounds };
     println!(
         "store: {count:>5} conversations, batches of {entries:>3}: {:>6.0} messages/s, {:.3} rounds each, p50 {p50:.1?}, p99 {p99:.1?}; {opens:.0} opens/s",
         per_second * entries as f64,

@@ -117,7 +117,10 @@ impl World {
         let said = match &self.setup.tables {
             Some(Tables { fake: tables, config, skew_us, .. }) => {
                 let ledgers = tables.ledgers();
-                format!("the store is on CQL, {ledgers} ledgers: {:?}, clocks wrong by up to {skew_us} us", config.format)
+                format!(
+                    "the store is on CQL, {ledgers} ledgers: {:?}, clocks wrong by up to {skew_us} us",
+                    config.format
+                )
             }
             None => "the store is simulated".to_owned(),
         };

@@ -6,7 +6,9 @@ use futures::future::BoxFuture;
 use super::CqlStore;
 use super::Found;
 use super::batch::Batch;
-use super::tables::{Bucket, Cas, CasError, Commit, EntryRange, EntryRow, LogName, Reading, SlotRow, Tables, Write};
+use super::tables::{
+    Bucket, Cas, CasError, Commit, EntryRange, EntryRow, LogName, Reading, SlotRow, Tables, Write,
+};
 use super::tail::Tail;
 use crate::error::StoreError;
 use crate::key::ConversationKey;

@@ -143,7 +143,8 @@ impl<T: Tables> Inventory for CqlStore<T> {
             let expires = self.config.retention.is_some();
             let checked = check::conversation(&*self.tables, &self.config.format, key, from, expires).await?;
             let more = (checked.more > 0).then(|| format!("and {} more", checked.more));
-            let shown = checked.findings.iter().filter(|finding| finding.is_hidden()).map(ToString::to_string);
+            let shown =
+                checked.findings.iter().filter(|finding| finding.is_hidden()).map(ToString::to_string);
             Ok(shown.chain(more).collect())
         }
         .boxed()

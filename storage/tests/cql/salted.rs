@@ -45,7 +45,8 @@ impl Salted {
         ledger + self.number * self.ledgers
     }
 
-    fn tenant(&self, tenant: &str) -> String {
+    /// As the cluster has it.
+    pub fn tenant(&self, tenant: &str) -> String {
         format!("{}~{tenant}", self.number)
     }
 

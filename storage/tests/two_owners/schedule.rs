@@ -60,7 +60,8 @@ pub fn run(seed: u64, ledgers: u16, bug: Option<Bug>) -> Result<Figures, Vec<Str
 
 async fn play(seed: u64, ledgers: u16, bug: Option<Bug>) -> Result<Figures, Vec<String>> {
     let mut rng = StdRng::seed_from_u64(seed);
-    let (tables, history) = (FakeTables::new(rng.random()).with_ledgers(ledgers), Arc::new(History::default()));
+    let (tables, history) =
+        (FakeTables::new(rng.random()).with_ledgers(ledgers), Arc::new(History::default()));
     tables.set_faults(faults(&mut rng));
     let mut process = |bug| {
         let skew = rng.random_range(-SKEW_US..=SKEW_US);

@@ -77,7 +77,8 @@ fn has_every_row(state: &ClusterState, keyspace: &str) -> bool {
     match &keyspace.strategy {
         Strategy::SimpleStrategy { replication_factor } => nodes.len() <= *replication_factor,
         Strategy::NetworkTopologyStrategy { datacenter_repfactors } => {
-            let within = |name: &String| nodes.iter().filter(|node| node.datacenter.as_ref() == Some(name)).count();
+            let within =
+                |name: &String| nodes.iter().filter(|node| node.datacenter.as_ref() == Some(name)).count();
             let all: usize = datacenter_repfactors.keys().map(within).sum();
             all == nodes.len() && datacenter_repfactors.iter().all(|(name, copies)| within(name) <= *copies)
         }
@@ -136,7 +137,8 @@ async fn write_together(requests: &Requests, statements: &Statements, parts: Vec
     if parts.is_empty() {
         return;
     }
-    let (writes, answers): (Vec<_>, Vec<_>) = parts.into_iter().map(|part| (part.writes, part.answer)).unzip();
+    let (writes, answers): (Vec<_>, Vec<_>) =
+        parts.into_iter().map(|part| (part.writes, part.answer)).unzip();
     let done = write_all(requests, statements, &writes.concat()).await;
     answers.into_iter().for_each(|answer| drop(answer.send(done.clone())));
 }

@@ -4,8 +4,8 @@ use bytes::Bytes;
 use scylla::statement::prepared::PreparedStatement;
 
 use super::request::Bound;
-use super::value::{Value, count, id16};
 use super::statement::Statements;
+use super::value::{Value, count, id16};
 use super::{Driver, Found};
 use crate::cql::tables::{
     Bucket, BucketHead, Cas, CasError, Commit, End, EntryRange, EntryRow, LogName, Reading,
@@ -159,7 +159,9 @@ fn entries_of<'a>(
     let bind = |row: &'a EntryRow| {
         let columns = [Value::count(row.seq), Value::Blob(&row.payload), Value::Blob(&row.meta)];
         match &row.batch {
-            Some(id) => Bound::new(first_entry, [&partition[..], &columns, &[Value::Blob(id)], using].concat()),
+            Some(id) => {
+                Bound::new(first_entry, [&partition[..], &columns, &[Value::Blob(id)], using].concat())
+            }
             None => Bound::new(entry, [&partition[..], &columns, using].concat()),
         }
     };

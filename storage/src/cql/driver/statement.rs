@@ -206,13 +206,10 @@ impl Profiles {
             .retry_policy(Arc::new(DefaultRetryPolicy::new()))
             .request_timeout(Some(config.request_timeout));
         // Of two that ask for one partition serially at once, each is in the other's way.
-        let plain = serial
-            .clone()
-            .retry_policy(Arc::new(Elsewhere))
-            .speculative_execution_policy(Some(Arc::new(SimpleSpeculativeExecutionPolicy {
-                max_retry_count: 1,
-                retry_interval: config.impatience,
-            })));
+        let plain =
+            serial.clone().retry_policy(Arc::new(Elsewhere)).speculative_execution_policy(Some(Arc::new(
+                SimpleSpeculativeExecutionPolicy { max_retry_count: 1, retry_interval: config.impatience },
+            )));
         let conditional = base
             .retry_policy(Arc::new(FallthroughRetryPolicy::new()))
             .request_timeout(Some(config.conditional_timeout));

@@ -35,7 +35,8 @@ impl<T: Tables> CqlStore<T> {
             self.write(vec![record.write(committed.at)]).await?;
             committed.written();
             let stored = self.tables.conversation(key).await?.and_then(|(_, info)| info);
-            let info = stored.map(|info| decode(&info, || format!("the description of {key}"))).transpose()?;
+            let info =
+                stored.map(|info| decode(&info, || format!("the description of {key}"))).transpose()?;
             let members = self.members_of(key).await?;
             let (epoch, tip, last_batch) = (tail.epoch, tail.end.tip, tail.end.batch);
             tail.tenure = tenure;
@@ -52,9 +53,7 @@ impl<T: Tables> CqlStore<T> {
         let _turn = self.ledgers.turns.take(&append.key).await;
         for trial in 0..TENURES {
             let tenure = self.hold(&book).await?;
-            let is_known = |tail: &Tail| {
-                tail.tenure == tenure && tail.is(append.epoch, append.expected_tip)
-            };
+            let is_known = |tail: &Tail| tail.tenure == tenure && tail.is(append.epoch, append.expected_tip);
             let tail = match self.recall(&log).filter(is_known) {
                 Some(tail) => tail,
                 None => self.locate(&log).await?,

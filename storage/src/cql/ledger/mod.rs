@@ -87,7 +87,8 @@ mod tests {
     #[test]
     fn a_conversation_stays_with_its_ledger() {
         let ledgers = Ledgers::new(64);
-        let of = |tenant: &str, name: &str| ledgers.of(&ConversationKey::new(tenant, name)).unwrap().log.clone();
+        let of =
+            |tenant: &str, name: &str| ledgers.of(&ConversationKey::new(tenant, name)).unwrap().log.clone();
         assert_eq!(of("demo", "tea"), LogName::Ledger(10), "whoever changes it finds none of what is stored");
         assert!((0..999).any(|n| of("a", &format!("bc{n}")) != of("ab", &format!("c{n}"))));
         let used: std::collections::HashSet<_> = (0..2_000).map(|n| of("t", &n.to_string())).collect();

@@ -129,6 +129,13 @@ mod tests {
             End { tip: 12, batch, base: 10, at_ms, version: 4, silent: 2, shown: 9, wide: true, changes };
         let entries = vec![entry(11, Some(batch)), entry(12, None)];
         let expected = Expected { epoch: None, tip: None };
-        same(Record::Batch(Box::new(Commit { bucket: bucket(), expected, epoch: 9, end, entries, ttl: None })));
+        same(Record::Batch(Box::new(Commit {
+            bucket: bucket(),
+            expected,
+            epoch: 9,
+            end,
+            entries,
+            ttl: None,
+        })));
     }
 }

@@ -81,7 +81,9 @@ impl<T: Tables> CqlStore<T> {
         }
         let tenure = match self.take_over(&book).await {
             Ok(tenure) => tenure,
-            Err(error) => return asked.into_iter().for_each(|asked| asked.tell(Answer::Refused(error.clone()))),
+            Err(error) => {
+                return asked.into_iter().for_each(|asked| asked.tell(Answer::Refused(error.clone())));
+            }
         };
         let (mut records, mut answers) = (Vec::new(), Vec::new());
         for Asked { what, answer } in asked {
