@@ -91,15 +91,16 @@ impl Gateway {
             ChannelNode::start(channel_config(config, channel_id, number), store.shared(), clock.clone())
                 .await?;
         let membership = Arc::new(FixedMembership::single(connector_id, channel_id));
-        let connector =
-            Connector::new(connector_config(config, connector_id), parts.verifier, clock, membership);
+        let own = connector_config(config, connector_id);
+        let connector = Connector::new(own, parts.verifier, clock, membership.clone());
         connector.add_channel(channel.connect(connector.link()));
         if parts.seed {
             seed::seed(&*store.shared(), &channel).await?;
         }
         let nodes = Arc::new(Nodes { store, channel, connector, draining: AtomicBool::new(false) });
         let mut gateway = Gateway { addresses: Addresses::default(), admin: PlainHttp::default(), nodes };
-        gateway.listen(&parts.config, parts.tls, parts.quic, parts.pages)?;
+        let pages = parts.pages.merge(http::endpoints_router(membership));
+        gateway.listen(&parts.config, parts.tls, parts.quic, pages)?;
         tell_limits(&parts.config);
         Ok(gateway)
     }
@@ -186,6 +187,7 @@ pub(crate) fn connector_config(config: &Config, node: NodeId) -> ConnectorConfig
         ack_timeout: Duration::from_millis(limits.ack_timeout_ms.into()),
         ack_resends: limits.ack_resends,
         resume_ttl: Duration::from_millis(limits.resume_ttl_ms.into()),
+        hold: Duration::from_millis(config.cluster.hold_ms),
         accepts_per_second: limits.accepts_per_second,
         max_connections: limits.max_connections,
         max_http_connections: limits.max_http_connections,

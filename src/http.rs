@@ -8,10 +8,13 @@ use axum::http::{HeaderMap, StatusCode, header};
 use axum::response::{IntoResponse, Response};
 use axum::routing::get;
 use axum::{Json, Router};
+use cluster::endpoints::by_load;
+use cluster::{Membership, NodeRecord};
 use connector::auth::claims::role_name;
 use futures::future::BoxFuture;
 use idgen::{Clock, SystemClock};
 use serde::Serialize;
+use serde_json::json;
 
 use crate::dev_data::{self, DevData};
 
@@ -57,6 +60,25 @@ pub fn router(status: Arc<dyn Status>) -> Router {
         .route("/metrics", get(metrics))
         .with_state(status);
     operator.merge(web::router())
+}
+
+/// `GET /v1/endpoints`: where devices may connect, the connectors with the fewest devices first.
+pub fn endpoints_router(membership: Arc<dyn Membership>) -> Router {
+    Router::new().route("/v1/endpoints", get(endpoints)).with_state(membership)
+}
+
+async fn endpoints(State(membership): State<Arc<dyn Membership>>) -> impl IntoResponse {
+    #[derive(Serialize)]
+    struct Connector {
+        node: u16,
+        urls: Vec<String>,
+    }
+    let view = membership.snapshot();
+    let connector =
+        |record: &&NodeRecord| Connector { node: record.node.number().get(), urls: record.endpoints.clone() };
+    let connectors: Vec<Connector> = by_load(&view).iter().map(connector).collect();
+    // It is as old as what connectors say of themselves.
+    ([(header::CACHE_CONTROL, "no-cache")], Json(json!({ "connectors": connectors })))
 }
 
 /// `GET /dev/users`: everybody the page may sign in as, with a token. For loopback only: whoever reads it can be

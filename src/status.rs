@@ -5,6 +5,7 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
 use channel::node::ChannelNode;
+use cluster::link::traffic::Traffic;
 use connector::Connector;
 use futures::future::BoxFuture;
 use storage::ConversationKey;
@@ -63,6 +64,15 @@ pub fn connector_metrics(connector: &Connector) -> Vec<Metric> {
     let mut metrics = vec![Metric::gauge("connector", "sessions", "Devices logged in now.", sessions)];
     metrics.extend(counters("connector", connector.metrics().snapshot()));
     metrics
+}
+
+/// What a node's links count.
+pub fn link_metrics(traffic: &Traffic) -> [Metric; 2] {
+    let counter = |name, help, value| Metric::counter("link", name, help, value);
+    [
+        counter("bytes_in", "Bytes read from links, before TLS.", traffic.read()),
+        counter("bytes_out", "Bytes written to links, before TLS.", traffic.written()),
+    ]
 }
 
 /// What a channel node and its store count.

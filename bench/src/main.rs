@@ -6,6 +6,7 @@
 //! | `verbs/` | one load on one server, and what the machine holds |
 //! | `compare`, `goals/` | ours, ceiling and peers in turn; what is to be reached |
 //! | `report/` | JSON to Markdown and a page with plots |
+//! | `routing/` | ways to find a receiver's node, on paper |
 //! | `work/` | who takes which load, in phases, and what comes of it |
 //! | `load/` | processes that play many devices on bare epoll sockets |
 //! | `ceiling/`, `peers/` | what the gateway is held against |
@@ -27,6 +28,7 @@ mod message;
 mod metrics;
 mod peers;
 mod report;
+mod routing;
 mod server;
 mod silence;
 mod target;
@@ -79,6 +81,8 @@ enum Verb {
     Report(report::Report),
     /// Devices that acknowledge nothing; what one round of repetitions costs. Takes about 30 s.
     Repeat(verbs::repeat::Repeat),
+    /// On paper: messages a send, state and disruption of five routings, up to thousands of nodes and 10^8 devices. Loads nothing.
+    Routing(routing::Routing),
     /// A generator process; the other verbs start it.
     #[command(name = load::crew::WORKER, hide = true)]
     Worker,
@@ -114,6 +118,7 @@ fn run(verb: Verb) -> anyhow::Result<()> {
         Verb::Compare(compare) => compare.run(),
         Verb::Report(report) => report.run(),
         Verb::Repeat(repeat) => repeat.run(),
+        Verb::Routing(routing) => routing.run(),
         Verb::Worker => load::worker::run(),
         Verb::CeilingProcess { ceiling } => ceiling.run(),
     }

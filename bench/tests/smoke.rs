@@ -172,6 +172,24 @@ fn compare_writes_goals_that_report_reads() {
     assert!(std::fs::read_to_string(html).unwrap().contains("<svg"));
 }
 
+/// The same seed gives the same page, and what the page says of the two extremes is so.
+#[test]
+fn routing_counts_and_draws() {
+    let directory = tempfile::tempdir().unwrap();
+    let path = |name: &str| directory.path().join(name).to_str().unwrap().to_owned();
+    let (markdown, svg) = (path("routing.md"), path("routing.svg"));
+    let small = ["routing", "--nodes", "3,12", "--devices-per-node", "500"];
+    let printed = succeed(&small);
+    succeed(&[&small[..], &["--markdown", &markdown, "--svg", &svg]].concat());
+    let page = std::fs::read_to_string(markdown).unwrap();
+    assert!(page.ends_with(&printed) && page.starts_with("# How a message"), "{page}");
+    assert!(printed.contains("| broadcast | 2.00 | 11.00 |"), "{printed}");
+    assert!(printed.contains("| master: itself | 100.0 | 100.0 |"), "{printed}");
+    assert_eq!(std::fs::read_to_string(svg).unwrap().matches("class=\"title\"").count(), 10);
+    let (_, said) = fail(&["routing", "--nodes", "2"]);
+    assert!(said.contains("3..=4096"), "{said}");
+}
+
 #[test]
 fn doctor_says_what_fits_and_what_does_not() {
     assert!(succeed(&["doctor", "--connections", "100"]).contains("descriptors"));

@@ -35,6 +35,7 @@ struct Faulty {
     inner: Arc<EmbeddedStore>,
     faults: Mutex<VecDeque<Fault>>,
     opens: AtomicU64,
+    looks: AtomicU64,
 }
 
 impl Faulty {
@@ -92,6 +93,7 @@ impl Log for Faulty {
     }
 
     fn tip<'a>(&'a self, key: &'a ConversationKey) -> BoxFuture<'a, Result<u64, StoreError>> {
+        self.looks.fetch_add(1, Ordering::Relaxed);
         self.inner.tip(key)
     }
 }
@@ -193,7 +195,7 @@ impl Scene {
     async fn new() -> Scene {
         let base = World::new().await;
         let (inner, faults) = (base.store.clone(), Mutex::default());
-        let faulty = Arc::new(Faulty { inner, faults, opens: AtomicU64::new(0) });
+        let faulty = Arc::new(Faulty { inner, faults, opens: AtomicU64::new(0), looks: AtomicU64::new(0) });
         let world = World::wrapped(base.store.clone(), faulty.clone()).await;
         let mut connector = world.connector(3);
         let alice = connector.login("alice", "phone").await;
@@ -254,6 +256,29 @@ async fn what_is_not_there_is_not_taken_over() {
     let send = Send { conversation: "d:bob~carol".into(), ..send };
     assert_eq!(scene.ask(Ask::Send(send)).await, Told::No(Code::NOT_FOUND));
     assert_eq!(scene.faulty.opens.load(Ordering::Relaxed), 0);
+}
+
+#[tokio::test]
+async fn what_is_not_stored_asks_the_store_once() {
+    let unstored = |n| {
+        let Ask::Send(send) = say("bob", n) else { unreachable!("a send") };
+        Ask::Send(Send { no_store: true, ..send })
+    };
+    let mut scene = Scene::new().await;
+    for n in 1..=3 {
+        assert_eq!(scene.ask(unstored(n)).await, ack(0));
+    }
+    assert_eq!(scene.faulty.looks.load(Ordering::Relaxed), 1);
+    assert_eq!(scene.ask(say("bob", 4)).await, ack(2), "what is stored opens the log");
+    assert_eq!(scene.ask(unstored(5)).await, ack(0));
+    assert_eq!((scene.faulty.looks.load(Ordering::Relaxed), scene.tip("bob").await), (2, 2));
+    // Of what others have absent nothing is kept.
+    for n in 1..=2 {
+        let Ask::Send(send) = unstored(n) else { unreachable!("a send") };
+        let send = Send { conversation: "d:bob~carol".into(), to_user: String::new(), ..send };
+        assert_eq!(scene.ask(Ask::Send(send)).await, Told::No(Code::NOT_FOUND));
+    }
+    assert_eq!(scene.faulty.looks.load(Ordering::Relaxed), 4);
 }
 
 #[tokio::test]

@@ -15,12 +15,12 @@ use tokio::time::sleep_until;
 
 use crate::client::Status;
 use crate::command::{Command, SendReply};
-use crate::connect::address::Address;
 use crate::error::{ConnectError, RequestError, describe};
 use crate::event::Event;
 use crate::handshake::{self, Profile};
 use crate::inboxes::StreamId;
 use crate::message::MessageId;
+use crate::places::Places;
 use crate::reconnect::{Backoff, Lost, STABLE_AFTER};
 use crate::requests::Ticket;
 use crate::session::{Action, Session};
@@ -59,8 +59,7 @@ pub struct Driver {
     backoff: Backoff,
     rng: StdRng,
     connected_at: Instant,
-    /// Where the server asked to connect next.
-    elsewhere: Option<Address>,
+    places: Places,
     sends: HashMap<MessageId, Vec<SendReply>>,
     answers: HashMap<Ticket, oneshot::Sender<Result<Told, RequestError>>>,
     next_ticket: Ticket,
@@ -84,6 +83,8 @@ impl Driver {
         let now = now();
         let mut rng = StdRng::from_os_rng();
         let mut session = Session::new(now, rand::Rng::random(&mut rng));
+        let mut places = Places::new(profile.address.clone());
+        places.welcomed(&welcome);
         session.on_connected(now, welcome);
         Driver {
             profile,
@@ -95,7 +96,7 @@ impl Driver {
             backoff: Backoff::default(),
             rng,
             connected_at: now,
-            elsewhere: None,
+            places,
             sends: HashMap::new(),
             answers: HashMap::new(),
             next_ticket: 1,
@@ -156,7 +157,7 @@ impl Driver {
     }
 
     fn dial(&mut self) {
-        let address = self.elsewhere.take().unwrap_or_else(|| self.profile.address.clone());
+        let address = self.places.next(&mut self.rng);
         let dialing = handshake::connect(self.profile.clone(), address, self.session.resume());
         self.link = Link::Dialing(dialing.boxed());
     }
@@ -164,10 +165,12 @@ impl Driver {
     fn on_connected(&mut self, wire: Wire, welcome: Welcome) {
         self.link = Link::Up(Box::new(wire));
         self.connected_at = now();
+        self.places.welcomed(&welcome);
         self.session.on_connected(now(), welcome);
     }
 
     fn on_not_connected(&mut self, error: ConnectError) {
+        self.places.failed();
         let retryable = error.retryable();
         let lost = match error {
             ConnectError::Refused { lost, .. } => lost,
@@ -195,20 +198,17 @@ impl Driver {
         if lost.code == Some(Code::SUPERSEDED) {
             self.tell(Event::Superseded);
         }
+        if self.places.sent_to(&lost.endpoint) {
+            // Nothing has failed, and whoever sends devices elsewhere does so at its own pace.
+            self.backoff.reset();
+        }
         let wait = self.backoff.next(lost.delay, &mut self.rng);
         let retry_in = (!never).then_some(wait);
         self.tell(Event::Disconnected { reason: describe(&lost), code: lost.code, retry_in });
         if never {
             self.stopped = Some(describe(&lost));
         }
-        self.elsewhere = self.trusted_endpoint(&lost.endpoint);
         self.link = Link::Waiting(now() + wait);
-    }
-
-    /// An endpoint the server named, unless it would send the token where it is less protected.
-    fn trusted_endpoint(&self, endpoint: &str) -> Option<Address> {
-        let address = Address::parse(endpoint).ok()?;
-        (address.scheme.is_secure() || !self.profile.address.scheme.is_secure()).then_some(address)
     }
 
     fn tell(&self, event: Event) {

@@ -15,6 +15,7 @@ use tokio_util::task::TaskTracker;
 use super::*;
 use crate::Client;
 use crate::arrivals::Arrivals;
+use crate::connect::address::Address;
 use crate::connect::trust::Trust;
 use crate::pipe::Pipe;
 use crate::token::Tokens;

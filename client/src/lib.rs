@@ -31,7 +31,8 @@
 //! | `session` | pure: the device's side of the protocol; frames and time in, actions out |
 //! | `outgoing`, `requests` | pure: sends and requests that are unanswered, in order |
 //! | `inbox`, `inboxes` | pure: gaps, repeats and pulls of streams |
-//! | `pulse`, `patience`, `reconnect` | pure: heartbeats and acks; how long an answer may take; when to connect again |
+//! | `pulse`, `patience` | pure: heartbeats and acks; how long an answer may take |
+//! | `reconnect`, `places` | pure: when to connect again, and where |
 //! | `driver` | the task that performs what the session decides |
 //! | `command` | what handles ask of the task |
 //! | `handshake`, `token` | Hello and Welcome; where tokens come from |
@@ -56,6 +57,7 @@ pub mod message;
 mod outgoing;
 mod patience;
 mod pipe;
+mod places;
 mod pulse;
 #[doc(hidden)]
 pub mod reconnect;

@@ -6,11 +6,13 @@
 //! | [`slots`] | pure: who owns which |
 //! | [`record`] | what a node publishes of itself |
 //! | [`membership`] | the nodes that are alive and what they own: snapshot and watch |
+//! | [`endpoints`] | pure: where devices connect, by how many each connector holds |
 //! | [`fixed`] | the membership of a single process |
 //! | [`zookeeper`] | the membership of several processes |
 //! | [`lease`] | whether this process still holds its worker number |
 //! | [`link`] | what connector and channel nodes call to reach each other |
 
+pub mod endpoints;
 pub mod fixed;
 pub mod lease;
 pub mod link;

@@ -7,7 +7,7 @@ use tokio::sync::watch;
 
 use crate::record::NodeRecord;
 use crate::slot::Slot;
-use crate::slots::Table;
+use crate::slots::{Candidate, Table};
 
 /// One state of the cluster. A newer one has a higher version.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -21,12 +21,17 @@ pub struct View {
 impl View {
     /// A cluster of these nodes; who owns what follows from them. Of two records with one id the later incarnation
     /// counts.
-    pub fn new(version: u64, mut nodes: Vec<NodeRecord>) -> View {
-        nodes.sort_unstable_by_key(|record| (record.node, std::cmp::Reverse(record.incarnation)));
-        nodes.dedup_by_key(|record| record.node);
-        let channels = nodes.iter().filter(|record| record.is_channel());
-        let candidates: Vec<_> = channels.map(NodeRecord::candidate).collect();
-        View { version, owners: Table::draw(&candidates), nodes }
+    pub fn new(version: u64, nodes: Vec<NodeRecord>) -> View {
+        let nodes = one_each(nodes);
+        View { version, owners: Table::draw(&candidates(&nodes)), nodes }
+    }
+
+    /// The state that follows this one. Who owns what is not drawn again where the channel nodes are the same.
+    pub fn followed_by(&self, version: u64, nodes: Vec<NodeRecord>) -> View {
+        let nodes = one_each(nodes);
+        let after = candidates(&nodes);
+        let same = after == candidates(&self.nodes);
+        View { version, owners: if same { self.owners.clone() } else { Table::draw(&after) }, nodes }
     }
 
     /// A cluster whose one channel node owns every slot.
@@ -59,10 +64,30 @@ impl View {
         self.owners.owner(slot)
     }
 
+    /// Whether every slot has the owner that it has in another view.
+    pub fn has_owners_of(&self, other: &View) -> bool {
+        self.owners == other.owners
+    }
+
+    /// Whether any other node than this one owns slots.
+    pub fn has_owners_beside(&self, node: NodeId) -> bool {
+        self.owners.nodes().iter().any(|owner| *owner != node)
+    }
+
     /// The slots that a node owns.
     pub fn owned_by(&self, node: NodeId) -> impl Iterator<Item = Slot> + '_ {
         self.owners.owned_by(node)
     }
+}
+
+fn one_each(mut nodes: Vec<NodeRecord>) -> Vec<NodeRecord> {
+    nodes.sort_unstable_by_key(|record| (record.node, std::cmp::Reverse(record.incarnation)));
+    nodes.dedup_by_key(|record| record.node);
+    nodes
+}
+
+fn candidates(nodes: &[NodeRecord]) -> Vec<Candidate> {
+    nodes.iter().filter(|record| record.is_channel()).map(NodeRecord::candidate).collect()
 }
 
 /// Where a node learns who else is there.

@@ -37,7 +37,31 @@ pub struct NodeRecord {
     pub program: String,
     /// The store is this node's alone.
     pub store_alone: bool,
+    /// What an operator asked it last to hand on.
+    pub rebalance: Option<Rebalance>,
+    /// Channel nodes that a connector is linked to.
+    pub links: u32,
+    /// How long the oldest message has waited that one of them has not confirmed, milliseconds; 0 where that is no
+    /// longer than an idle link takes.
+    pub lag_ms: u32,
 }
+
+/// An operator's wish that a connector hand some of its devices on, and how far it is with that.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Rebalance {
+    /// Random; a node begins with each once.
+    pub id: u64,
+    /// Of a thousand devices, so many go.
+    pub share: u32,
+    pub per_second: u32,
+    /// By the node: how many that is, and how many have been sent.
+    pub devices: u32,
+    pub moved: u32,
+    pub done: bool,
+}
+
+/// A whole, in [`Rebalance::share`].
+pub const WHOLE: u32 = 1_000;
 
 /// Why published bytes are no record.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
@@ -67,6 +91,20 @@ impl NodeRecord {
             process: [0; 16],
             program: String::new(),
             store_alone: false,
+            rebalance: None,
+            links: 0,
+            lag_ms: 0,
+        }
+    }
+
+    /// The same with what an operator has noted on `published`, which is what everybody sees of this node now.
+    pub fn asked(&self, published: &NodeRecord) -> NodeRecord {
+        let known = |asked: &Rebalance| self.rebalance.is_some_and(|own| own.id == asked.id);
+        let asked = published.rebalance.filter(|asked| asked.moved == 0 && !asked.done && !known(asked));
+        NodeRecord {
+            draining: self.draining || published.draining,
+            rebalance: asked.or(self.rebalance),
+            ..self.clone()
         }
     }
 
@@ -108,6 +146,9 @@ impl NodeRecord {
             process: self.process.to_vec().into(),
             program: self.program.clone(),
             store_alone: self.store_alone,
+            rebalance: self.rebalance.map(Rebalance::encoded),
+            links: self.links,
+            lag_ms: self.lag_ms,
         };
         record.encode_to_vec()
     }
@@ -130,6 +171,21 @@ impl NodeRecord {
             process: record.process.as_ref().try_into().map_err(|_| RecordError::Process)?,
             program: record.program,
             store_alone: record.store_alone,
+            rebalance: record.rebalance.map(Rebalance::decoded),
+            links: record.links,
+            lag_ms: record.lag_ms,
         })
+    }
+}
+
+impl Rebalance {
+    fn encoded(self) -> v1::Rebalance {
+        let Rebalance { id, share, per_second, devices, moved, done } = self;
+        v1::Rebalance { id, share, per_second, devices, moved, done }
+    }
+
+    fn decoded(from: v1::Rebalance) -> Rebalance {
+        let v1::Rebalance { id, share, per_second, devices, moved, done } = from;
+        Rebalance { id, share: share.min(WHOLE), per_second, devices, moved, done }
     }
 }

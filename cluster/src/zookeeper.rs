@@ -23,7 +23,7 @@ use tokio_util::task::TaskTracker;
 use crate::lease::Lease;
 use crate::link::hello::MAX_CLUSTER_BYTES;
 use crate::membership::{Membership, View};
-use crate::record::NodeRecord;
+use crate::record::{NodeRecord, Rebalance};
 
 mod claim;
 pub mod error;
@@ -133,6 +133,11 @@ impl ZooKeeperMembership {
         }
     }
 
+    /// What an operator asks of this node now; `None` before anything was.
+    pub fn rebalance(&self) -> Option<Rebalance> {
+        self.view.borrow().node(self.me.node).and_then(|record| record.rebalance)
+    }
+
     /// Takes the node out, at once for all others.
     pub async fn leave(&self) {
         self.stop.cancel();
@@ -156,7 +161,21 @@ pub async fn look(config: &ZooKeeperConfig) -> Result<View, JoinError> {
 /// # Errors
 /// As [`look`].
 pub async fn ask_to_drain(config: &ZooKeeperConfig, number: WorkerNumber) -> Result<(), JoinError> {
-    Ok(visit(config).await?.ask_to_drain(number).await?)
+    let tree = visit(config).await?;
+    Ok(tree.change(number, |record| NodeRecord { draining: true, ..record }).await?)
+}
+
+/// Asks a connector to hand devices on. It says in its record how far it is.
+///
+/// # Errors
+/// As [`look`].
+pub async fn ask_to_rebalance(
+    config: &ZooKeeperConfig,
+    number: WorkerNumber,
+    asked: Rebalance,
+) -> Result<(), JoinError> {
+    let tree = visit(config).await?;
+    Ok(tree.change(number, |record| NodeRecord { rebalance: Some(asked), ..record }).await?)
 }
 
 async fn visit(config: &ZooKeeperConfig) -> Result<tree::Tree, JoinError> {

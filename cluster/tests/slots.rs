@@ -6,6 +6,7 @@ use std::net::Ipv4Addr;
 
 use idgen::{NodeId, NodeType, WorkerNumber};
 use proptest::prelude::*;
+use whimbrel_cluster::record::Rebalance;
 use whimbrel_cluster::slots::{Candidate, Lots, Table};
 use whimbrel_cluster::{NodeRecord, SLOTS, Slot, View};
 
@@ -156,6 +157,9 @@ fn a_record_is_read_as_it_was_published() {
         process: [7; 16],
         program: "whimbrel".into(),
         store_alone: true,
+        rebalance: Some(Rebalance { id: 5, share: 100, per_second: 50, devices: 30, moved: 20, done: false }),
+        links: 2,
+        lag_ms: 4_000,
         ..NodeRecord::new(node(NodeType::Channel, 4095), 77)
     };
     assert_eq!(NodeRecord::decode(&record.encode()), Ok(record.clone()));
@@ -166,4 +170,34 @@ fn a_record_is_read_as_it_was_published() {
     assert!(NodeRecord::decode(&[0xFF; 64]).is_err());
     assert!(NodeRecord::decode(&vec![0; 9_000]).is_err());
     assert!(NodeRecord::decode(&[]).is_err(), "nobody has node id 0");
+}
+
+#[test]
+fn what_an_operator_notes_on_a_record_survives_its_node() {
+    let own = NodeRecord { connections: 7, ..NodeRecord::new(node(NodeType::Connector, 1), 3) };
+    let asked = Rebalance { id: 1, share: 100, per_second: 50, devices: 0, moved: 0, done: false };
+    let published = NodeRecord { connections: 1, draining: true, rebalance: Some(asked), ..own.clone() };
+    let noted = own.asked(&published);
+    assert_eq!((noted.connections, noted.draining, noted.rebalance), (7, true, Some(asked)));
+    // What the node has got to with it is not taken back by what it wrote before.
+    let begun = NodeRecord { rebalance: Some(Rebalance { devices: 9, moved: 3, ..asked }), ..own.clone() };
+    assert_eq!(begun.asked(&published).rebalance, begun.rebalance);
+    let again = Rebalance { id: 2, ..asked };
+    assert_eq!(begun.asked(&NodeRecord { rebalance: Some(again), ..published }).rebalance, Some(again));
+}
+
+#[test]
+fn owners_are_drawn_again_only_where_the_channel_nodes_change() {
+    let channels = |numbers: &[u16]| -> Vec<NodeRecord> {
+        numbers.iter().map(|n| NodeRecord::new(node(NodeType::Channel, *n), 1)).collect()
+    };
+    let first = View::new(1, channels(&[1, 2]));
+    let counted = channels(&[1, 2]).into_iter().map(|record| NodeRecord { connections: 5, ..record });
+    let second =
+        first.followed_by(2, counted.chain([NodeRecord::new(node(NodeType::Connector, 9), 1)]).collect());
+    let third = second.followed_by(3, channels(&[1, 2, 3]));
+    for (view, numbers) in [(&second, &[1, 2][..]), (&third, &[1, 2, 3])] {
+        let drawn = View::new(view.version, channels(numbers));
+        assert!(Slot::all().all(|slot| view.owner(slot) == drawn.owner(slot)), "{numbers:?}");
+    }
 }

@@ -15,6 +15,7 @@ use socket2::TcpKeepalive;
 use tokio::io::AsyncWriteExt as _;
 use tokio::net::{TcpListener, TcpStream};
 use tokio::time::Instant;
+use tokio_util::sync::CancellationToken;
 
 use crate::attach::Refusal;
 use crate::bucket::Bucket;
@@ -56,13 +57,17 @@ impl Drop for Place {
 }
 
 impl Connector {
-    /// Accepts TCP sockets until the connector drains, and runs `serve` on each in a task of its own.
-    pub(crate) fn accept_tcp<S, F>(self: &Arc<Self>, listener: TcpListener, serve: S)
-    where
+    /// Accepts TCP sockets until `stop`, and runs `serve` on each in a task of its own that ends then too.
+    pub(crate) fn accept_tcp<S, F>(
+        self: &Arc<Self>,
+        listener: TcpListener,
+        stop: &CancellationToken,
+        serve: S,
+    ) where
         S: Fn(Arc<Connector>, TcpStream, SocketAddr, Place) -> F + Send + Sync + 'static,
         F: Future<Output = ()> + Send + 'static,
     {
-        let connector = self.clone();
+        let (connector, stop) = (self.clone(), stop.clone());
         let mut bucket =
             Bucket::new(self.core.config.accepts_per_second, self.core.config.accepts_per_second);
         self.tasks.spawn(async move {
@@ -74,12 +79,12 @@ impl Connector {
                     continue;
                 }
                 let accepted = tokio::select! {
-                    () = connector.stop.cancelled() => return,
+                    () = stop.cancelled() => return,
                     accepted = listener.accept() => accepted,
                 };
                 match accepted {
                     Ok((stream, remote)) => {
-                        if !connector.begin(stream, remote, &serve) {
+                        if !connector.begin(stream, remote, &stop, &serve) {
                             // Whoever comes meanwhile waits in the listen queue.
                             tokio::time::sleep(ACCEPT_PAUSE).await;
                         }
@@ -91,7 +96,13 @@ impl Connector {
     }
 
     /// Says whether there was a place.
-    fn begin<S, F>(self: &Arc<Self>, stream: TcpStream, remote: SocketAddr, serve: &S) -> bool
+    fn begin<S, F>(
+        self: &Arc<Self>,
+        stream: TcpStream,
+        remote: SocketAddr,
+        stop: &CancellationToken,
+        serve: &S,
+    ) -> bool
     where
         S: Fn(Arc<Connector>, TcpStream, SocketAddr, Place) -> F,
         F: Future<Output = ()> + Send + 'static,
@@ -100,7 +111,7 @@ impl Connector {
         // Failing means that the peer is gone already.
         if set_options(&stream).is_ok() {
             let login = serve(self.clone(), stream, remote, place);
-            self.tasks.spawn(self.stop.clone().run_until_cancelled_owned(login));
+            self.tasks.spawn(stop.clone().run_until_cancelled_owned(login));
         }
         true
     }
@@ -153,7 +164,7 @@ impl Connector {
             return;
         };
         tracing::debug!(%code, "login refused");
-        let last = self.core.farewell(code, &message, delay_ms);
+        let last = self.core.farewell(io.kind(), code, &message, delay_ms);
         let told = async {
             io.write_all(&last).await?;
             say_goodbye(&mut io, code, REFUSAL_TIME).await

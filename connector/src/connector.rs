@@ -26,22 +26,19 @@ use crate::config::ConnectorConfig;
 use crate::core::Core;
 use crate::delivery::Copy;
 use crate::handle::Handle;
+use crate::hold;
 use crate::metrics::Metrics;
 use crate::received::Received;
 use crate::uplink::Uplink;
 use crate::window::Place;
 
-/// How many sessions are sent away at once while draining.
-const DRAIN_BATCH: usize = 500;
-/// Pause between two such batches.
-const DRAIN_PAUSE: Duration = Duration::from_millis(20);
-
 /// One connector node. Dropping it does not close its connections; [`Connector::drain`] does.
 pub struct Connector {
     pub(crate) core: Arc<Core>,
     pub(crate) tasks: TaskTracker,
-    /// Ends the accept loops.
+    /// Ends the accept loops, but that of the HTTP port: probes are answered while the devices go.
     pub(crate) stop: CancellationToken,
+    pub(crate) stop_pages: CancellationToken,
     /// Connections held now that have a file descriptor each, logins under way included.
     pub(crate) sockets: Arc<AtomicUsize>,
     /// Those that have none.
@@ -59,23 +56,27 @@ impl Connector {
         clock: Arc<dyn Clock>,
         membership: Arc<dyn Membership>,
     ) -> Arc<Connector> {
-        let core = Arc::new(Core::new(config, verifier, clock, Uplink::new(membership)));
+        let hold = config.hold;
+        let core = Arc::new(Core::new(config, verifier, clock, Uplink::new(membership, hold)));
         let connector = Arc::new(Connector {
             core,
             tasks: TaskTracker::new(),
             stop: CancellationToken::new(),
+            stop_pages: CancellationToken::new(),
             sockets: Arc::default(),
             datagrams: Arc::default(),
             link_tasks: TaskTracker::new(),
             link_stop: CancellationToken::new(),
         });
         connector.tasks.spawn(tick(connector.core.clone(), connector.stop.clone()));
+        let (core, stop) = (connector.core.clone(), connector.link_stop.clone());
+        connector.link_tasks.spawn(async move { stop.run_until_cancelled(hold::run(core)).await });
         connector
     }
 
     /// The way channel nodes reach this connector.
     pub fn link(&self) -> Arc<dyn ConnectorLink> {
-        incoming(self.core.clone())
+        incoming(self.core.clone(), None)
     }
 
     /// Adds the way to a channel node.
@@ -108,30 +109,6 @@ impl Connector {
     pub fn metrics(&self) -> &Metrics {
         &self.core.metrics
     }
-
-    /// Stops accepting, sends every device away to connect again, and waits for the connections to end. Returns
-    /// how many were still open at the deadline.
-    pub async fn drain(&self, deadline: Duration) -> usize {
-        self.stop.cancel();
-        self.core.spread_returns();
-        let drained = async {
-            for batch in self.core.sessions.all().chunks(DRAIN_BATCH) {
-                batch.iter().for_each(|handle| handle.close(Code::SHUTTING_DOWN));
-                tokio::time::sleep(DRAIN_PAUSE).await;
-            }
-            self.tasks.close();
-            self.tasks.wait().await;
-        };
-        let left = match tokio::time::timeout(deadline, drained).await {
-            Ok(()) => 0,
-            Err(_) => self.tasks.len(),
-        };
-        // What devices said last, and that they are gone, is still told.
-        self.link_stop.cancel();
-        self.link_tasks.close();
-        self.link_tasks.wait().await;
-        left
-    }
 }
 
 /// Turns the wheel.
@@ -146,14 +123,15 @@ async fn tick(core: Arc<Core>, stop: CancellationToken) {
     }
 }
 
-/// The end of a link at this connector.
-pub(crate) fn incoming(core: Arc<Core>) -> Arc<dyn ConnectorLink> {
-    Arc::new(Incoming { core, received: Mutex::default() })
+/// The end of a link at this connector; `from` is the channel node at the other one, if not in this process.
+pub(crate) fn incoming(core: Arc<Core>, from: Option<NodeId>) -> Arc<dyn ConnectorLink> {
+    Arc::new(Incoming { core, from, received: Mutex::default() })
 }
 
 /// Handles what one channel node says. In the same process the node calls it itself.
 struct Incoming {
     core: Arc<Core>,
+    from: Option<NodeId>,
     received: Mutex<Received>,
 }
 
@@ -171,7 +149,7 @@ impl ConnectorLink for Incoming {
                 core.sessions
                     .with(target.device_id, target.epoch, |handle| handle.answer(reply.frame.clone()));
             }
-            Some(Body::Attached(attached)) => attach::attached(core, attached),
+            Some(Body::Attached(attached)) => attach::attached(core, self.from, attached),
             Some(Body::Kick(kick)) => {
                 let target = kick.target.unwrap_or_default();
                 let code = Code::from_number(kick.code).unwrap_or(Code::INTERNAL);
@@ -211,14 +189,21 @@ impl Incoming {
             targets.find_map(|target| self.core.sessions.with(target.device_id, target.epoch, identity));
         let Some(identity) = found else { return true };
         let (tenant, conversation, seq) = (&identity.tenant, &push.conversation, push.seq);
+        let mut received = self.received.lock();
         let told_again = match push.telling() {
             Telling::First => {
-                self.received.lock().note(tenant, conversation, seq, now);
+                received.note(tenant, conversation, seq, now);
                 return true;
             }
-            Telling::IfMissed => !self.received.lock().has(tenant, conversation, seq),
+            Telling::IfMissed => {
+                let is_missed = !received.has(tenant, conversation, seq);
+                // Nobody was here for the first telling; who has come since is told once.
+                received.note(tenant, conversation, seq, now);
+                is_missed
+            }
             Telling::Anyway => true,
         };
+        drop(received);
         if told_again {
             self.core.metrics.heads.add(push.targets.len() as u64);
         }

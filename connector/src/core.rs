@@ -2,15 +2,19 @@
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU32, Ordering};
+use std::time::Duration;
 
 use bytes::Bytes;
+use cluster::View;
+use cluster::endpoints::Others;
 use idgen::Clock;
-use parking_lot::Mutex;
+use parking_lot::{Mutex, MutexGuard};
 use protocol::code::Code;
 use protocol::frame;
 use protocol::node;
 use protocol::node::v1::{Identity, Resend, Target};
 use protocol::v1::{ServerFrame, server_frame};
+use tokio::sync::watch;
 use tokio::time::Instant;
 
 use crate::attach::Attaches;
@@ -22,6 +26,7 @@ use crate::handle::Handle;
 use crate::metrics::Metrics;
 use crate::resume::Resumes;
 use crate::sessions::Sessions;
+use crate::transport::TransportKind;
 use crate::uplink::Uplink;
 use crate::wheel::Wheel;
 use crate::window::Place;
@@ -33,9 +38,8 @@ const CLOSING_SECONDS: u32 = 5;
 const READING_SECONDS: u32 = 60;
 const READING_BYTES: usize = 4 * 1024;
 
-/// How many devices that were sent away may come back per second, and over how long at most.
-const RETURNS_PER_SECOND: u32 = 1000;
-const MAX_RETURN_SPREAD_MS: u32 = 30_000;
+/// Other connectors that Welcome names.
+const WELCOME_ENDPOINTS: usize = 3;
 
 /// A session to look at, by name: one that is over keeps nothing but these bytes until its turn comes.
 #[derive(Clone, Copy, Debug)]
@@ -73,6 +77,8 @@ pub(crate) struct Core {
     pub sessions: Sessions,
     pub attaches: Attaches,
     pub uplink: Uplink,
+    views: watch::Receiver<Arc<View>>,
+    others: Mutex<Others>,
     pub metrics: Metrics,
     pub resumes: Resumes,
     wheel: Mutex<Wheel<Watched>>,
@@ -93,6 +99,8 @@ impl Core {
             clock,
             sessions: Sessions::default(),
             attaches: Attaches::default(),
+            views: uplink.views(),
+            others: Mutex::default(),
             uplink,
             metrics: Metrics::default(),
             wheel: Mutex::new(Wheel::new(0)),
@@ -114,16 +122,31 @@ impl Core {
         self.seconds().saturating_add(u32::try_from(left).unwrap_or(u32::MAX))
     }
 
-    /// All devices are about to be sent away: they come back over a time that suits their number.
-    pub fn spread_returns(&self) {
-        let devices = u32::try_from(self.sessions.len()).unwrap_or(u32::MAX);
-        let spread = devices.saturating_mul(1000 / RETURNS_PER_SECOND).min(MAX_RETURN_SPREAD_MS);
+    /// All devices are about to be sent away: they come back over so much time.
+    pub fn spread_returns(&self, over: Duration) {
+        let spread = u32::try_from(over.as_millis()).unwrap_or(u32::MAX);
         self.return_spread_ms.store(spread, Ordering::Relaxed);
     }
 
-    /// The frame that says why a connection is closed, and when to come back: not before `delay_ms`.
-    pub fn farewell(&self, code: Code, reason: &str, delay_ms: u32) -> Bytes {
+    /// The cluster's other connectors as they are now.
+    pub fn others(&self) -> MutexGuard<'_, Others> {
+        let mut others = self.others.lock();
+        others.follow(&self.views.borrow(), self.config.node);
+        others
+    }
+
+    /// Where a device on this transport may go where this connector does not answer.
+    pub fn endpoints(&self, transport: TransportKind) -> Vec<String> {
+        self.others().list(transport.schemes(), WELCOME_ENDPOINTS)
+    }
+
+    /// The frame that says why a connection over this transport is closed, and when to come back: not before
+    /// `delay_ms`. Who is sent to other connectors is told where.
+    pub fn farewell(&self, transport: TransportKind, code: Code, reason: &str, delay_ms: u32) -> Bytes {
         let mut away = code.go_away(reason);
+        if matches!(code, Code::SHUTTING_DOWN | Code::MOVED) {
+            away.endpoint = self.others().next(transport.schemes()).unwrap_or_default();
+        }
         away.delay_ms = away.delay_ms.max(delay_ms);
         let spread = self.return_spread_ms.load(Ordering::Relaxed);
         if code == Code::SHUTTING_DOWN && spread > 0 {
@@ -270,7 +293,7 @@ mod tests {
         let keys = vec![Key::hs256("k", &[7; 32]).unwrap()];
         let auth = AuthConfig { issuer: "i".into(), audience: "a".into(), keys };
         let node = NodeId::from_u64(1 << 60).unwrap();
-        let uplink = Uplink::new(Arc::new(FixedMembership::single(node, node)));
+        let uplink = Uplink::new(Arc::new(FixedMembership::single(node, node)), std::time::Duration::ZERO);
         let verifier = Verifier::new(auth).unwrap();
         Core::new(ConnectorConfig::new(node), verifier, Arc::new(ManualClock::new(0)), uplink)
     }

@@ -2,7 +2,8 @@
 //!
 //! | file | noun |
 //! |---|---|
-//! | [`connector`] | a connector node: listeners in, links out, drain |
+//! | [`connector`] | a connector node: listeners in, links out |
+//! | `drain` | devices sent away: all, or a share to other connectors |
 //! | [`config`] | what an operator decides |
 //! | [`ports`], `accept` | the listeners; from a socket to a running connection |
 //! | [`http`] | the HTTP port: WebSocket upgrades, everything else to a router |
@@ -21,6 +22,8 @@
 //! | [`wheel`], [`bucket`] | deadlines without timers; so many per second |
 //! | `core` | what every connection shares |
 //! | `uplink` | the way to the owner of a slot |
+//! | [`held`], `hold` | pure: requests that wait for an owner within reach; who lets them go |
+//! | `open`, `presence` | what is not answered yet; what a device has said of presence |
 //! | [`received`] | pure: which pushes a link has brought |
 //! | `follow`, `remote` | links to channel nodes in other processes: as they come and go; one of them |
 //! | [`metrics`] | counters |
@@ -31,8 +34,12 @@ mod attachment;
 mod closing;
 mod connection;
 mod core;
+mod drain;
 mod follow;
 mod handshake;
+mod hold;
+mod open;
+mod presence;
 mod remote;
 mod resume;
 mod uplink;
@@ -43,6 +50,7 @@ pub mod config;
 pub mod connector;
 pub mod delivery;
 pub mod handle;
+pub mod held;
 pub mod http;
 pub mod metrics;
 pub mod outbox;

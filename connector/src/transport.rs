@@ -53,6 +53,19 @@ impl TransportKind {
         }
     }
 
+    /// Schemes of the URLs at which a device of this transport may connect elsewhere, the better first. Behind a proxy
+    /// that ends TLS a device has it although its connector does not see it.
+    pub fn schemes(self) -> &'static [&'static str] {
+        match self {
+            TransportKind::Tcp => &["tls", "tcp"],
+            TransportKind::Tls => &["tls"],
+            TransportKind::Quic => &["quic"],
+            TransportKind::WebSocket => &["wss", "ws"],
+            TransportKind::WebSocketTls => &["wss"],
+            TransportKind::Memory => &[],
+        }
+    }
+
     /// Whether the stream opens with [`protocol::preface::PREFACE`].
     pub fn has_preface(self) -> bool {
         matches!(self, TransportKind::Tcp | TransportKind::Tls | TransportKind::Memory)

@@ -124,6 +124,8 @@ codes! {
     SHUTTING_DOWN = 504, true, Resume;
     /// Stored data of this conversation is damaged; the operator has to look.
     CORRUPT = 505, false, Fresh;
+    /// Another server has more room for this device.
+    MOVED = 506, true, Resume;
 }
 
 impl Code {

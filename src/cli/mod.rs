@@ -6,6 +6,7 @@
 //! | [`serve`] | `whimbrel serve`: a production node from a configuration file |
 //! | [`node`] | `whimbrel connector`, `whimbrel channel`: nodes of a cluster |
 //! | [`cluster`] | `whimbrel cluster`: its nodes, for the operator |
+//! | [`rebalance`] | `whimbrel cluster rebalance`: a share of a connector's devices to the others |
 //! | [`token`] | `whimbrel token`: a signed token |
 //! | [`check_config`] | `whimbrel check-config`: what is wrong with a file |
 //! | [`default_config`] | `whimbrel config default`: a commented file |
@@ -26,6 +27,7 @@ mod default_config;
 mod dev;
 mod explain;
 mod node;
+mod rebalance;
 mod run;
 mod send;
 mod serve;

@@ -1,6 +1,7 @@
 //! One fault planted in the good history for each thing a checker must notice.
 
 use super::*;
+use crate::support::checker::tally::Tally;
 use crate::support::checker::{Violation, assert_holds};
 
 /// The log at the end of the history.
@@ -213,4 +214,31 @@ fn an_entry_that_lost_its_content_is_the_same_entry() {
     assert_eq!(broken(&h), []);
     saw(&mut h, BOB, Entry { body: vec![2], ..bare(2) });
     assert_eq!(broken(&h), [2], "it was recalled and has content");
+}
+
+#[test]
+fn a_tally_tells_what_is_lost_from_what_came_twice() {
+    let mut h = good();
+    // SDKs show nothing twice.
+    let mut seen = Vec::new();
+    h.events.retain(|event| {
+        !matches!(event, Event::Saw { .. })
+            || !seen.contains(event) && {
+                seen.push(event.clone());
+                true
+            }
+    });
+    let of = |h: &History| {
+        let tally = Tally::of(h);
+        (tally.lost.len(), tally.duplicated.len())
+    };
+    assert_eq!(of(&h), (0, 0));
+    let mut lost = h.clone();
+    final_log(&mut lost).pop();
+    assert!(of(&lost).0 > 0 && of(&lost).1 == 0);
+    let mut twice = h.clone();
+    saw(&mut twice, BOB, entry(4, ALICE, 3));
+    assert_eq!(of(&twice), (0, 1));
+    final_log(&mut h).push(entry(5, ALICE, 2));
+    assert!(of(&h).1 > 0);
 }

@@ -1,4 +1,5 @@
-//! `kill -9` of nodes under load: every acknowledged message is there afterwards, once, in order, on every device.
+//! Nodes that are killed, stalled or join under load: every acknowledged message is there afterwards, once, in order, on
+//! every device.
 
 use std::time::Duration;
 
@@ -8,9 +9,8 @@ use tokio::task::JoinSet;
 
 use crate::nodes::Nodes;
 use crate::support::checker::assert_holds;
-use crate::support::device::{Recorder, Sender, entry, watch_until};
-use crate::support::history::Event;
-use crate::support::raw::Raw;
+use crate::support::device::{Recorder, Sender, watch_until};
+use crate::support::room::{record_log, room};
 use crate::support::soon;
 
 /// Devices that send, and how many messages of theirs may be unanswered.
@@ -19,17 +19,11 @@ const SENDERS: [(&str, &str, usize); 4] =
 const MESSAGES_EACH: usize = 200;
 
 /// Runs the load, and `crashes` beside it; then holds the history against the invariants.
-async fn under_load<F: Future<Output = Nodes>>(crashes: impl FnOnce(Nodes, Recorder) -> F) {
-    let nodes = Nodes::start().await;
-    let recorder = Recorder::new();
-    let (mut owner, _) = Raw::login(&nodes.connectors[0], "alice", "owner").await;
-    let room = owner.create(&["bob", "carol"]).await;
-    drop(owner);
-    for user in ["alice", "bob", "carol"] {
-        let entitled =
-            Event::Entitled { conversation: room.clone(), user: user.into(), from: 1, to: u64::MAX };
-        recorder.with(|h| h.push(entitled));
-    }
+pub async fn under_load<F: Future<Output = Nodes>>(
+    nodes: Nodes,
+    crashes: impl FnOnce(Nodes, Recorder) -> F,
+) -> Nodes {
+    let (recorder, room) = room(&nodes.connectors[0]).await;
     let (tip, known_tip) = watch::channel(0);
     let mut watchers = JoinSet::new();
     for user in ["bob", "carol"] {
@@ -45,20 +39,19 @@ async fn under_load<F: Future<Output = Nodes>>(crashes: impl FnOnce(Nodes, Recor
     }
     let nodes = crashes(nodes, recorder.clone()).await;
     tokio::time::timeout(Duration::from_secs(180), senders.join_all()).await.expect("all is sent in the end");
-    let (mut reader, _) = Raw::login(&nodes.connectors[0], "alice", "reader").await;
-    let log: Vec<_> = reader.sync_all(&room, 1).await.iter().map(entry).collect();
-    assert!(log.len() > SENDERS.len() * MESSAGES_EACH, "{} entries", log.len());
-    tip.send_replace(log.last().unwrap().seq);
-    recorder.with(|h| h.push(Event::Final { conversation: room.clone(), entries: log }));
+    let last = record_log(&recorder, &nodes.connectors[0], &room).await;
+    assert!(last > (SENDERS.len() * MESSAGES_EACH) as u64, "{last} entries");
+    tip.send_replace(last);
     tokio::time::timeout(Duration::from_secs(60), watchers.join_all())
         .await
         .expect("the watchers see everything");
     assert_holds(&recorder.history());
+    nodes
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn connectors_that_are_killed_lose_nothing() {
-    under_load(async |mut nodes: Nodes, recorder: Recorder| {
+    under_load(Nodes::start().await, async |mut nodes: Nodes, recorder: Recorder| {
         for (acked, killed) in [(100, 0), (300, 1), (500, 0)] {
             soon("acks", recorder.acked(acked)).await;
             nodes.connectors[killed].kill();
@@ -73,10 +66,10 @@ async fn connectors_that_are_killed_lose_nothing() {
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_channel_node_that_is_killed_loses_nothing() {
-    under_load(async |mut nodes: Nodes, recorder: Recorder| {
+    under_load(Nodes::start().await, async |mut nodes: Nodes, recorder: Recorder| {
         for acked in [100, 300] {
             soon("acks", recorder.acked(acked)).await;
-            nodes.channel.crash_and_restart().await;
+            nodes.channels[0].crash_and_restart().await;
         }
         nodes
     })

@@ -1,18 +1,18 @@
 //! How nodes live: without ZooKeeper, through a restart of the other kind, asked to go.
 
-use std::process::Command;
 use std::time::Duration;
 
 use protocol::code::Code;
 
 use crate::nodes::{LEASE_MS, Nodes, channel_settings, settings, zookeeper};
-use crate::support::process::{Gateway, PROGRAM};
+use crate::operator::{cluster, number_of};
+use crate::support::process::Gateway;
 use crate::support::raw::{Raw, text};
 use crate::support::tokens::Issuer;
 use crate::support::{http, soon};
 
 /// Waits until `/readyz` answers so.
-async fn ready(gateway: &Gateway, status: u16) -> String {
+pub async fn ready(gateway: &Gateway, status: u16) -> String {
     let answered = async {
         loop {
             if let Ok(answer) = http::get(gateway.http, "/readyz").await
@@ -34,7 +34,7 @@ async fn devices_of_two_connectors_talk_and_an_operator_sees_the_nodes() {
     let room = alice.create(&["bob"]).await;
     alice.send(text(&room, "to the other connector")).await;
     assert_eq!(bob.pushed_text().await, "to the other connector");
-    let status = cluster(&nodes.channel, &["status"]);
+    let status = cluster(&nodes.channels[0], &["status"]);
     let lines: Vec<&str> = status.lines().collect();
     assert_eq!((lines[0], lines.len()), ("cluster whimbrel: 3 nodes", 5), "{status}");
     let of = |kind: &str| lines.iter().filter(|line| line.contains(kind)).copied().collect::<Vec<_>>();
@@ -44,23 +44,26 @@ async fn devices_of_two_connectors_talk_and_an_operator_sees_the_nodes() {
         channel.len() == 1 && channel[0].contains(" 4096 ") && channel[0].contains(" there "),
         "{status}"
     );
+    soon("both connectors say that they are linked", async {
+        while linked(&nodes.channels[0]) < 2 {
+            tokio::time::sleep(Duration::from_millis(100)).await;
+        }
+    })
+    .await;
     // One that is asked to go sends its devices away and ends by itself.
-    let place = format!("{}", nodes.connectors[1].tcp);
-    let number = of(" connector ").into_iter().find(|line| line.contains(&place)).expect("it is listed");
-    let number = number.split_whitespace().next().unwrap();
-    assert!(cluster(&nodes.channel, &["drain", number]).contains("was asked to go"));
+    let number = number_of(&nodes.channels[0], nodes.connectors[1].tcp);
+    assert!(cluster(&nodes.channels[0], &["drain", &number]).contains("was asked to go"));
     assert_eq!(bob.closed_with().await, Some(Code::SHUTTING_DOWN));
     assert!(nodes.connectors[1].ended().await.success());
-    assert!(cluster(&nodes.channel, &["status"]).starts_with("cluster whimbrel: 2 nodes"));
+    assert!(cluster(&nodes.channels[0], &["status"]).starts_with("cluster whimbrel: 2 nodes"));
     alice.send(text(&room, "still here")).await;
 }
 
-fn cluster(node: &Gateway, arguments: &[&str]) -> String {
-    let mut command = Command::new(PROGRAM);
-    command.arg("cluster").arg(arguments[0]).arg("--config").arg(node.config()).args(&arguments[1..]);
-    let output = command.output().unwrap();
-    assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
-    String::from_utf8(output.stdout).unwrap()
+/// How many nodes say that they are linked to one channel node and not behind.
+fn linked(node: &Gateway) -> usize {
+    let told: serde_json::Value = serde_json::from_str(&cluster(node, &["status", "--json"])).unwrap();
+    let is_linked = |node: &&serde_json::Value| node["links"] == 1 && node["lag_ms"] == 0;
+    told["nodes"].as_array().unwrap().iter().filter(is_linked).count()
 }
 
 /// Sessions outlive the channel node: their connector tells the next one of them.
@@ -72,16 +75,16 @@ async fn a_device_stays_connected_while_the_channel_node_restarts() {
     let room = alice.create(&["bob"]).await;
     alice.send(text(&room, "before")).await;
     assert_eq!(bob.pushed_text().await, "before");
-    nodes.channel.crash_and_restart().await;
+    nodes.channels[0].crash_and_restart().await;
     for connector in &nodes.connectors {
         ready(connector, 200).await;
     }
     alice.send(text(&room, "after")).await;
     assert_eq!(bob.pushed_text().await, "after", "on the same connection, without a login");
-    assert!(nodes.channel.stop().await.success());
+    assert!(nodes.channels[0].stop().await.success());
     let said = ready(&nodes.connectors[0], 503).await;
     assert!(said.contains("no channel node"), "{said}");
-    nodes.channel.launch().await;
+    nodes.channels[0].launch().await;
     ready(&nodes.connectors[0], 200).await;
     alice.send(text(&room, "again")).await;
     assert_eq!(bob.pushed_text().await, "again");

@@ -9,11 +9,11 @@ use tokio::net::TcpStream;
 use tokio::task::JoinSet;
 
 use crate::args::Scale;
-use crate::load::{record_log, room};
 use crate::prober::{Answer, Attempt, Prober};
 use crate::report::Report;
 use crate::support::process::{Gateway, Settings};
 use crate::support::raw::{Raw, hello};
+use crate::support::room::{record_log, room};
 use crate::support::soon;
 use crate::support::usage::{cpu_percent, open_files};
 

@@ -5,11 +5,11 @@ use std::time::Duration;
 use tokio::task::JoinSet;
 
 use crate::full::{fill, goes_on, joined, stopped};
-use crate::load::{record_log, room};
 use crate::prober::Prober;
 use crate::report::Report;
 use crate::support::disk::{Disk, Mode};
 use crate::support::process::Gateway;
+use crate::support::room::{record_log, room};
 
 const PROBERS: usize = 4;
 const NAME: &str = "failed sync";

@@ -6,12 +6,12 @@ use std::time::{Duration, Instant};
 use tokio::task::JoinSet;
 
 use crate::args::Scale;
-use crate::load::{record_log, room};
 use crate::prober::{Answer, Attempt, Prober, acks_after_failure, only_retryable};
 use crate::report::Report;
 use crate::support::disk::{Disk, Mode, SmallDisk};
 use crate::support::http;
 use crate::support::process::{Gateway, Settings};
+use crate::support::room::{record_log, room};
 
 /// Acks end so soon after the first write that failed.
 pub const ACKS_END_S: f64 = 1.0;

@@ -9,10 +9,10 @@ use tokio::sync::watch;
 use tokio::task::JoinSet;
 
 use crate::report::acked;
-use crate::support::device::{Recorder, Sender, entry, shown};
+use crate::support::device::{Recorder, Sender, shown};
 use crate::support::history::{Event, History};
 use crate::support::process::Gateway;
-use crate::support::raw::Raw;
+use crate::support::room::{record_log, room};
 
 /// Devices that send, and how many messages of theirs may be unanswered.
 const SENDERS: [(&str, &str, usize); 3] =
@@ -116,28 +116,6 @@ async fn all_of(tasks: &mut JoinSet<()>) {
     while let Some(ended) = tasks.join_next().await {
         ended.expect("it does not break off");
     }
-}
-
-/// A conversation of alice, bob and carol, and a recorder that knows of it.
-pub async fn room(gateway: &Gateway) -> (Recorder, String) {
-    let recorder = Recorder::new();
-    let (mut owner, _) = Raw::login(gateway, "alice", "owner").await;
-    let room = owner.create(&["bob", "carol"]).await;
-    for user in ["alice", "bob", "carol"] {
-        let entitled =
-            Event::Entitled { conversation: room.clone(), user: user.into(), from: 1, to: u64::MAX };
-        recorder.with(|history| history.push(entitled));
-    }
-    (recorder, room)
-}
-
-/// Reads the whole log into the history; its tip.
-pub async fn record_log(recorder: &Recorder, gateway: &Gateway, room: &str) -> u64 {
-    let (mut reader, _) = Raw::login(gateway, "alice", "auditor").await;
-    let log: Vec<_> = reader.sync_all(room, 1).await.iter().map(entry).collect();
-    let tip = log.last().map_or(0, |entry| entry.seq);
-    recorder.with(|history| history.push(Event::Final { conversation: room.into(), entries: log }));
-    tip
 }
 
 /// Reads with the SDK and records, until the last seq has been seen.

@@ -12,7 +12,6 @@ use tokio::sync::watch;
 use tokio::task::JoinSet;
 
 use crate::args::Scale;
-use crate::load::{record_log, room};
 use crate::prober::{Answer, Prober};
 use crate::report::{Report, acked, progress};
 use crate::support::checker::{acked_is_durable, check};
@@ -20,6 +19,7 @@ use crate::support::device::Recorder;
 use crate::support::disk::{Disk, Mode, Synced};
 use crate::support::history::History;
 use crate::support::process::Gateway;
+use crate::support::room::{record_log, room};
 use crate::support::soon;
 
 const PROBERS: usize = 4;

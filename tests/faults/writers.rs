@@ -8,7 +8,6 @@ use parking_lot::Mutex;
 use tokio::sync::watch;
 use tokio::task::JoinSet;
 
-use crate::load::record_log;
 use crate::prober::{Answer, Attempt, Prober};
 use crate::report::Report;
 use crate::support::device::{Recorder, entry};
@@ -16,6 +15,7 @@ use crate::support::fresh_id;
 use crate::support::history::{Entry, Event, History};
 use crate::support::process::Gateway;
 use crate::support::raw::Raw;
+use crate::support::room::{open_room, record_log};
 use crate::tail::read;
 
 /// Senders of one conversation that stay with one gateway.
@@ -87,7 +87,7 @@ impl Writers {
             readers: JoinSet::new(),
         };
         for room in 0..rooms {
-            load.open_room(gateways[room % gateways.len()]).await;
+            load.rooms.push(open_room(&load.recorder, gateways[room % gateways.len()]).await);
             for door in 0..gateways.len() {
                 for n in 0..SENDERS {
                     let user = ["alice", "bob"][door % 2];
@@ -98,16 +98,6 @@ impl Writers {
             load.send(gateways, (0, room), "carol", &format!("{room}-wanders"), true).await;
         }
         load
-    }
-
-    async fn open_room(&mut self, gateway: &Gateway) {
-        let (mut owner, _) = Raw::login(gateway, "alice", "owner").await;
-        let room = owner.create(&["bob", "carol"]).await;
-        for user in ["alice", "bob", "carol"] {
-            let (conversation, user) = (room.clone(), user.into());
-            self.recorder.with(|h| h.push(Event::Entitled { conversation, user, from: 1, to: u64::MAX }));
-        }
-        self.rooms.push(room);
     }
 
     async fn send(

@@ -10,6 +10,7 @@
 //! | `node` | routes, cursors, bytes that wait; everybody comes to rest |
 //! | `presence` | the presence stream |
 //! | `drain` | how a gateway ends that is told to |
+//! | `tally` | what a long run comes to in two numbers |
 
 mod changes;
 mod delivery;
@@ -19,6 +20,7 @@ mod node;
 mod presence;
 mod rights;
 mod tail;
+pub mod tally;
 
 use super::history::History;
 

@@ -2,6 +2,7 @@
 
 use std::net::SocketAddr;
 use std::sync::Arc;
+use std::time::Duration;
 
 use client::{Client, Since};
 use futures::StreamExt;
@@ -17,6 +18,9 @@ use super::fresh_id;
 use super::history::{Entry, Event, History, Meaning, MsgId, Op, Outcome, ReadResult};
 use super::process::Gateway;
 use super::raw::{Raw, hello};
+
+/// Before something is tried again.
+const AGAIN: Duration = Duration::from_millis(20);
 
 /// A history that many devices write, and how many sends have been acked so far.
 #[derive(Clone)]
@@ -44,6 +48,13 @@ impl Recorder {
     pub async fn acked(&self, count: u64) {
         let mut seen = self.acked.subscribe();
         seen.wait_for(|acked| *acked >= count).await.expect("the recorder is there");
+    }
+
+    /// Waits until so many more have been.
+    #[allow(dead_code, reason = "not every test sends for a time")]
+    pub async fn more_acked(&self, count: u64) {
+        let now = *self.acked.borrow();
+        self.acked(now + count).await;
     }
 
     fn ended(&self, op: Op, outcome: Outcome) {
@@ -105,13 +116,28 @@ impl Sender {
                 settled += acked;
                 if acked == 0 {
                     // Whoever is told to try again waits first.
-                    tokio::time::sleep(std::time::Duration::from_millis(20)).await;
+                    tokio::time::sleep(AGAIN).await;
                 }
             }
             if done % (5 * pipelined) == 0 {
                 self.read().await;
             }
         }
+    }
+
+    /// Sends one message after the other with a pause in between, each until it is acked, until told to stop; how many.
+    #[allow(dead_code, reason = "not every test sends for a time")]
+    pub async fn run_until(mut self, stop: watch::Receiver<bool>, pause: Duration) -> usize {
+        let mut sent = 0;
+        while !*stop.borrow() {
+            let id = fresh_id();
+            while self.send(&[id]).await == 0 {
+                tokio::time::sleep(AGAIN).await;
+            }
+            sent += 1;
+            tokio::time::sleep(pause).await;
+        }
+        sent
     }
 
     /// Sends messages without waiting in between, each naming its predecessor. Says how many of them, from the first
@@ -172,7 +198,7 @@ impl Sender {
         while self.connection.is_none() {
             self.connection = self.try_connect().await;
             if self.connection.is_none() {
-                tokio::time::sleep(std::time::Duration::from_millis(20)).await;
+                tokio::time::sleep(AGAIN).await;
             }
         }
     }

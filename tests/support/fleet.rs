@@ -106,9 +106,9 @@ impl Fleet {
 impl Device {
     async fn live(self: Arc<Device>, places: Arc<Semaphore>) {
         let mut place = places.acquire_owned().await.ok();
-        let mut failures = 0;
+        let (mut failures, mut address) = (0, self.address);
         loop {
-            let attempt = tokio::time::timeout(ATTEMPT, self.log_in()).await;
+            let attempt = tokio::time::timeout(ATTEMPT, self.log_in(address)).await;
             let lost = match attempt.unwrap_or(Err(None)) {
                 Ok((raw, heartbeat)) => {
                     place = None;
@@ -124,14 +124,17 @@ impl Device {
                 self.seen.lock().banned = Some(away.reason.clone());
                 return;
             }
+            // Where the server sends it, it goes once.
+            let named = lost.as_ref().and_then(|away| away.endpoint.strip_prefix("tcp://")?.parse().ok());
+            address = named.unwrap_or(self.address);
             tokio::time::sleep(wait(failures, lost.map_or(0, |away| away.delay_ms))).await;
             failures += 1;
             _ = &place;
         }
     }
 
-    async fn log_in(&self) -> Result<(Raw, Duration), Option<GoAway>> {
-        let stream = TcpStream::connect(self.address).await.map_err(|_| None)?;
+    async fn log_in(&self, address: SocketAddr) -> Result<(Raw, Duration), Option<GoAway>> {
+        let stream = TcpStream::connect(address).await.map_err(|_| None)?;
         let mut raw = Raw::on(stream);
         raw.bytes(&protocol::preface::PREFACE).await;
         raw.frame(Ask::Hello(hello(&self.token, "fleet"))).await;

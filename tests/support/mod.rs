@@ -8,15 +8,19 @@
 //! | `raw` | a device that speaks bytes, for what no SDK would do |
 //! | `http` | one HTTP request |
 //! | `browser` | a real browser, driven over WebDriver |
+//! | `room` | a conversation whose history is recorded |
 //! | `device` | a device on the Rust SDK whose doings are recorded |
 //! | `history` | what happened in a run |
 //! | `checker` | the invariants, as functions over a history |
 //! | `proxy`, `netns` | bad networks: a proxy that cuts, delays and swallows; a network namespace |
 //! | `disk`, `clock` | bad disks: full, failing, stalling; a wrong wall clock |
 //! | `preload` | libraries in front of the program's C library, for both |
+//! | `balancer` | what devices connect to in front of several connectors |
 //! | `fleet` | thousands of devices that keep themselves connected |
 //! | `usage`, `metrics` | what a process uses; what a gateway counts |
 
+#[allow(dead_code, reason = "not every test has several connectors")]
+pub mod balancer;
 pub mod browser;
 #[allow(dead_code, reason = "only the simulation sees inside the gateway")]
 pub mod checker;
@@ -42,6 +46,8 @@ pub mod process;
 #[allow(dead_code, reason = "not every test has a bad network")]
 pub mod proxy;
 pub mod raw;
+#[allow(dead_code, reason = "not every test records")]
+pub mod room;
 pub mod tokens;
 #[allow(dead_code, reason = "not every test measures")]
 pub mod usage;

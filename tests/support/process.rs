@@ -33,6 +33,20 @@ impl Settings {
         self
     }
 
+    /// These and others.
+    #[allow(dead_code, reason = "not every test has a cluster")]
+    pub fn and(mut self, others: Settings) -> Settings {
+        self.values.extend(others.values);
+        self
+    }
+
+    /// These, but where the others say something else.
+    #[allow(dead_code, reason = "not every test has a cluster")]
+    pub fn but(mut self, others: Settings) -> Settings {
+        self.values.retain(|(key, _)| others.values.iter().all(|(other, _)| other != key));
+        self.and(others)
+    }
+
     fn in_section<'a>(&'a self, section: &'a str) -> impl Iterator<Item = String> + 'a {
         let of = move |key: &'a str| key.strip_prefix(section)?.strip_prefix('.');
         self.values.iter().filter_map(move |(key, value)| Some(format!("{} = {value}\n", of(key)?)))
@@ -118,9 +132,27 @@ impl Gateway {
         Gateway::node(Mode::Channel, settings, issuer)
     }
 
+    /// A connector whose settings depend on where it takes devices: over TCP, over HTTP.
+    #[allow(dead_code, reason = "not every test has a cluster")]
+    pub fn connector_at(
+        settings: impl FnOnce(SocketAddr, SocketAddr) -> Settings,
+        issuer: &Issuer,
+    ) -> Gateway {
+        Gateway::configured(Mode::Connector, settings, issuer)
+    }
+
     fn node(mode: Mode, settings: Settings, issuer: &Issuer) -> Gateway {
+        Gateway::configured(mode, |_, _| settings, issuer)
+    }
+
+    fn configured(
+        mode: Mode,
+        settings: impl FnOnce(SocketAddr, SocketAddr) -> Settings,
+        issuer: &Issuer,
+    ) -> Gateway {
         let mut gateway = Gateway::new(mode);
         gateway.issuer = issuer.clone();
+        let settings = settings(gateway.tcp, gateway.http);
         fs::write(gateway.config(), gateway.config_text(&settings)).unwrap();
         gateway
     }

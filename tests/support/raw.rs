@@ -211,13 +211,18 @@ impl Raw {
 
     /// Reads to the end; the code of the GoAway that came last.
     pub async fn closed_with(&mut self) -> Option<Code> {
-        let mut code = None;
+        Code::from_number(self.away().await?.code)
+    }
+
+    /// Reads to the end; the GoAway that came last.
+    pub async fn away(&mut self) -> Option<GoAway> {
+        let mut last = None;
         while let Some(frame) = self.next().await {
             if let Some(Told::GoAway(go_away)) = frame.body {
-                code = Code::from_number(go_away.code);
+                last = Some(go_away);
             }
         }
-        code
+        last
     }
 }
 

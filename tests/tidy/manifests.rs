@@ -15,7 +15,7 @@ const MAY_USE: [(&str, &[&str]); 10] = [
     ("connector", &["protocol", "cluster", "idgen"]),
     ("channel", &["protocol", "cluster", "storage", "idgen"]),
     ("client", &["protocol"]),
-    ("bench", &["client", "protocol"]),
+    ("bench", &["client", "cluster", "protocol", "idgen"]),
     ("web", &[]),
     ("tests/servers", &[]),
 ];

@@ -15,6 +15,9 @@ const CONNECT_TIMEOUT_MS = 15_000;
 const REQUEST_TIMEOUT_MS = 20_000;
 const PONG_TIMEOUT_MS = 10_000;
 const GO_AWAY_GRACE_MS = 3000;
+/** Other places that are remembered. */
+const MAX_OTHERS = 8;
+const WEBSOCKET_PATH = '/v1/ws';
 /** Pushes are acknowledged together: after this long or this many. */
 const ACK_DELAY_MS = 200;
 const ACK_EVERY = 16;
@@ -48,6 +51,8 @@ export class Link extends EventTarget {
   #timers = [];
   #retryTimer;
   #goAway;
+  #others = [];
+  #failures = 0;
   #heardAt = 0;
   #saidAt = 0;
   #openedAt = 0;
@@ -64,9 +69,10 @@ export class Link extends EventTarget {
   /** Connects now, whatever a running backoff says. */
   connect() {
     this.#clear();
+    const url = this.#place();
     this.#goAway = undefined;
     this.#setState('connecting');
-    const socket = new WebSocket(this.url);
+    const socket = new WebSocket(url);
     socket.binaryType = 'arraybuffer';
     this.#socket = socket;
     this.#stream = new FrameStream('ServerFrame');
@@ -105,6 +111,20 @@ export class Link extends EventTarget {
   check() {
     if (this.state === 'waiting') this.connect();
     else if (this.state === 'ready') this.#ping();
+  }
+
+  // Where the server sent this side; while attempts fail, every other time one of the places that it named before.
+  #place() {
+    const named = this.#trusted(this.#goAway?.endpoint);
+    const other = this.#others[Math.floor(Math.random() * this.#others.length)];
+    return named || (this.#failures % 2 === 1 && other) || this.url;
+  }
+
+  // A place of the server's, unless it would send the token where it is less protected.
+  #trusted(place) {
+    const secure = /^wss:/i.test(this.url);
+    if (!place || !(secure ? /^wss:\/\//i : /^wss?:\/\//i).test(place) || !URL.canParse(place)) return undefined;
+    return new URL(place).pathname === '/' ? new URL(WEBSOCKET_PATH, place).href : place;
   }
 
   // ---- outgoing -------------------------------------------------------------------------------------------
@@ -181,6 +201,8 @@ export class Link extends EventTarget {
   }
 
   #welcome(welcome) {
+    this.#failures = 0;
+    this.#others = welcome.endpoints.map((place) => this.#trusted(place)).filter(Boolean).slice(0, MAX_OTHERS);
     const resumed = welcome.outcome === RESUMED;
     if (!resumed) this.#handled = 0n;
     this.#acked = resumed ? this.#handled : 0n;
@@ -223,6 +245,9 @@ export class Link extends EventTarget {
     const why = this.#goAway?.reason || reason;
     const verdict = this.#goAway?.verdict ?? verdictOf(code);
     if (this.state === 'ready' && Date.now() - this.#openedAt > STABLE_MS) this.#attempt = 0;
+    if (this.state === 'connecting') this.#failures++;
+    // Nothing has failed where the server sends this side elsewhere, which it does at its own pace.
+    if (this.#trusted(this.#goAway?.endpoint)) this.#attempt = 0;
     if (verdict !== VERDICT.RESUME) this.#resume = undefined;
     if (verdict === VERDICT.NEVER) return this.#stop('stopped', code, why);
     const delay = this.#goAway?.delay_ms ?? 0;

@@ -43,7 +43,7 @@ export const SCHEMA = parse({
   Welcome:
     'version 1 u32, features 2 u64, outcome 3 enum, session_id 4 bytes, device_id 5 fixed64, ' +
     'resume_token 6 bytes, resume_ttl_ms 7 u32, heartbeat_ms 8 u32, limits 9 Limits, server_time_ms 10 i64, ' +
-    'auth_expires_ms 11 i64, tenant 12 string, user 13 string',
+    'auth_expires_ms 11 i64, tenant 12 string, user 13 string, endpoints 14 string*',
   Limits: 'max_frame_bytes 1 u32, max_content_bytes 2 u32, max_requests_in_flight 3 u32, receive_window 4 u32',
   Message:
     'conversation 1 string, seq 2 u64, at_ms 3 i64, sender 4 string, sender_device 5 fixed64, ' +

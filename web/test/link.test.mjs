@@ -207,3 +207,32 @@ test('unread never falls below zero', () => {
   assert.equal(unread({ log: { tip: 7n }, seen: 5n }), 2);
   assert.equal(unread({ log: { tip: 5n }, seen: 7n }), 0);
 });
+
+test('a place that the server names is tried once, and never one that protects the token less', async () => {
+  const { link, socket } = await loggedIn();
+  socket.push({ go_away: { verdict: 0, code: 506, endpoint: 'wss://other.example' } });
+  socket.end(4506);
+  assert.equal((await again(link)).url, 'wss://other.example/v1/ws');
+  sockets.at(-1).end(1006);
+  assert.equal((await again(link)).url, 'ws://x/v1/ws');
+  const secure = new Link({ url: 'wss://x/v1/ws', token: 'secret', installation: 'tab-1', client: {} });
+  links.push(secure);
+  await again(secure);
+  sockets.at(-1).push(WELCOME, { go_away: { verdict: 0, code: 506, endpoint: 'ws://other.example' } });
+  sockets.at(-1).end(4506);
+  assert.equal((await again(secure)).url, 'wss://x/v1/ws');
+});
+
+test('while attempts fail the others that Welcome named are tried in turn with the usual one', async () => {
+  const { link, socket } = await loggedIn();
+  socket.push({ welcome: { ...WELCOME.welcome, endpoints: ['ws://a', 'wss://b:1/v1/ws', 'tcp://c:1', 'nonsense'] } });
+  socket.end(1006);
+  const tried = [];
+  for (let attempt = 0; attempt < 20; attempt++) {
+    tried.push((await again(link)).url);
+    sockets.at(-1).end(1006);
+  }
+  assert.equal(tried[0], 'ws://x/v1/ws');
+  assert.deepEqual(new Set(tried.filter((_, at) => at % 2 === 0)), new Set(['ws://x/v1/ws']));
+  assert.ok(tried.filter((_, at) => at % 2 === 1).every((url) => ['ws://a/v1/ws', 'wss://b:1/v1/ws'].includes(url)));
+});

@@ -6,17 +6,19 @@
 //! | `verdict` | the file that `compare` writes |
 //! | `table` | either of them as rows |
 //! | `markdown`, `page`, `plot` | rows as Markdown, as a page of HTML with plots |
+//! | `lines` | lines over a size, as a picture |
 
 use std::path::PathBuf;
 
 use anyhow::Context as _;
 use clap::Args;
 
+pub mod lines;
 mod markdown;
 mod page;
 mod plot;
 pub mod record;
-mod table;
+pub mod table;
 pub mod verdict;
 
 use table::Table;

@@ -135,7 +135,8 @@ impl Conversation {
         self.tip
     }
 
-    fn is_direct(&self) -> bool {
+    /// Whether it is one of two users, which their ids make.
+    pub fn is_direct(&self) -> bool {
         names::direct_users(&self.key.conversation).is_some()
     }
 }

@@ -14,7 +14,7 @@ use std::collections::VecDeque;
 use bytes::Bytes;
 use protocol::limit::MAX_LINK_MESSAGE_BYTES;
 use protocol::node::v1::link_message::Body;
-use protocol::node::v1::{LinkAck, Push, ToConnector, to_connector};
+use protocol::node::v1::{LinkAck, Peer, Push, ToChannel, ToConnector, peer, to_channel, to_connector};
 
 use super::hints::Hints;
 use super::wire::{Batch, encode};
@@ -115,6 +115,24 @@ impl LinkCore {
         Ok(())
     }
 
+    /// Queues what is said to a channel node. Another channel node's pushes give way to everything else: a stored one
+    /// goes without its content.
+    ///
+    /// # Errors
+    /// As [`LinkCore::offer`].
+    pub fn offer_to_channel(&mut self, mut message: ToChannel) -> Result<(), Overrun> {
+        if self.waiting_bytes >= MAX_PUSH_BYTES
+            && let Some(to_channel::Body::Peer(Peer { body: Some(peer::Body::Push(push)) })) =
+                &mut message.body
+        {
+            if push.seq == 0 {
+                return Ok(());
+            }
+            push.frame = Bytes::new();
+        }
+        self.offer(Body::ToChannel(message))
+    }
+
     /// Queues what a channel node says. Pushes give way to everything else.
     ///
     /// # Errors
@@ -192,6 +210,11 @@ impl LinkCore {
     /// Messages handled here, for a hello or welcome.
     pub fn count(&self) -> u64 {
         self.received
+    }
+
+    /// Messages said in this session, and how many of them the peer has confirmed.
+    pub fn progress(&self) -> (u64, u64) {
+        (self.acked + (self.sent.len() + self.waiting.len()) as u64, self.acked)
     }
 
     /// Whether anything was said or heard in this session.

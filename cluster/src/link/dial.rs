@@ -1,4 +1,5 @@
-//! A connector's link to one channel node: dials, dials again, and holds what waits meanwhile.
+//! A link to one channel node, of a connector or of another channel node: dials, dials again, and holds what waits
+//! meanwhile.
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
@@ -17,6 +18,7 @@ use tokio_util::sync::CancellationToken;
 use super::core::{LinkCore, WINDOW_BYTES};
 use super::hello::{Me, Refusal};
 use super::socket::{LinkEnd, Shared, Wired};
+use super::tls::explain;
 use super::wire::{Inlet, single};
 use super::{ChannelLink, LinkConfig, LinkError};
 
@@ -48,6 +50,15 @@ enum DialError {
     End(#[from] LinkEnd),
     #[error("no answer within {0:?}")]
     Timeout(Duration),
+    #[error("{0}")]
+    Certificate(String),
+}
+
+impl DialError {
+    /// Fails if the error is about a certificate.
+    fn certificate(error: &std::io::Error) -> Result<(), DialError> {
+        explain(error).map_or(Ok(()), |why| Err(DialError::Certificate(why)))
+    }
 }
 
 /// A link that is dialled from here. It stays until it is closed, through any number of connections.
@@ -135,17 +146,29 @@ impl DialledLink {
         let (stream, role): (Box<dyn Stream>, _) = match &self.config.tls {
             Some(tls) => {
                 let host = self.address.rsplit_once(':').map_or(&*self.address, |(host, _)| host);
-                let (stream, role) = tls.connect(host, socket).await.map_err(LinkEnd::Io)?;
+                let connected = tls.connect(host, socket).await;
+                if let Err(error) = &connected {
+                    DialError::certificate(error)?;
+                }
+                let (stream, role) = connected.map_err(LinkEnd::Io)?;
                 (Box::new(stream), Some(role))
             }
             None => (Box::new(socket), None),
         };
-        let mut wired = Wired::new(stream, Inlet::dialling());
+        let mut wired = Wired::new(stream, Inlet::dialling(), self.config.traffic.clone());
         let received = self.shared.core.lock().count();
         let hello = self.config.me.hello(self.to, session.id, received, WINDOW_BYTES);
-        wired.stream.write_all(&LINK_PREFACE).await.map_err(LinkEnd::Io)?;
-        wired.write(&single(Body::Hello(hello))).await?;
-        match wired.first().await? {
+        let said = async {
+            wired.stream.write_all(&LINK_PREFACE).await.map_err(LinkEnd::Io)?;
+            wired.write(&single(Body::Hello(hello))).await
+        };
+        let (said, heard) = (said.await, wired.first().await);
+        // In TLS 1.3 the peer judges this node's certificate after the handshake is over here.
+        if let Err(LinkEnd::Io(error)) = &heard {
+            DialError::certificate(error)?;
+        }
+        said?;
+        match heard? {
             Body::Welcome(welcome) => {
                 Me::welcomed(self.to, role, &welcome)?;
                 wired.inlet.welcome();
@@ -244,9 +267,11 @@ impl ChannelLink for DialledLink {
             return Err(LinkError::Closed);
         }
         let sure = matches!(message.body, Some(Said::Detach(_) | Said::Suspend(_) | Said::Revive(_)));
-        let body = Body::ToChannel(message);
         let mut core = self.shared.core.lock();
-        let taken = if sure { core.offer_surely(body) } else { core.offer(body) };
+        let taken = match sure {
+            true => core.offer_surely(Body::ToChannel(message)),
+            false => core.offer_to_channel(message),
+        };
         drop(core);
         match taken {
             Ok(()) => self.shared.wake.notify_one(),

@@ -1,6 +1,7 @@
 //! One connection of a link: reads and writes until either ends.
 
 use std::io;
+use std::sync::Arc;
 use std::time::Duration;
 
 use bytes::{Bytes, BytesMut};
@@ -10,8 +11,11 @@ use protocol::node::v1::LinkPing;
 use protocol::node::v1::link_message::Body;
 use tokio::io::{AsyncRead, AsyncReadExt as _, AsyncWrite, AsyncWriteExt as _};
 use tokio::sync::Notify;
+use tokio::time::Instant;
 
 use super::core::{LinkCore, Miscounted};
+use super::lag::{LOOK_EVERY, Lag};
+use super::traffic::Traffic;
 use super::wire::{Batch, Inlet, WireError, encode};
 
 /// Bytes read at once.
@@ -87,11 +91,12 @@ pub struct Wired<S> {
     pub stream: S,
     pub inlet: Inlet,
     pub read: BytesMut,
+    traffic: Arc<Traffic>,
 }
 
 impl<S: AsyncRead + AsyncWrite + Unpin> Wired<S> {
-    pub fn new(stream: S, inlet: Inlet) -> Self {
-        Self { stream, inlet, read: BytesMut::new() }
+    pub fn new(stream: S, inlet: Inlet, traffic: Arc<Traffic>) -> Self {
+        Self { stream, inlet, read: BytesMut::new(), traffic }
     }
 
     /// The next frame's only message. For hello and welcome.
@@ -106,14 +111,16 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Wired<S> {
                     Err(LinkEnd::Misplaced("too much"))
                 };
             }
-            if self.stream.read_buf(&mut self.read).await? == 0 {
-                return Err(LinkEnd::Closed);
+            match self.stream.read_buf(&mut self.read).await? {
+                0 => return Err(LinkEnd::Closed),
+                bytes => self.traffic.add_read(bytes),
             }
         }
     }
 
     pub async fn write(&mut self, bytes: &Bytes) -> Result<(), LinkEnd> {
         self.stream.write_all(bytes).await?;
+        self.traffic.add_written(bytes.len());
         Ok(self.stream.flush().await?)
     }
 
@@ -125,11 +132,12 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Wired<S> {
         pace: Pace,
         handle: impl FnMut(Body) -> Result<(), &'static str>,
     ) -> LinkEnd {
-        let Wired { stream, inlet, read } = self;
+        let Wired { stream, inlet, read, traffic } = self;
         let (reading, writing) = tokio::io::split(stream);
         let ended = tokio::select! {
-            ended = read_on(reading, inlet, read, shared, pace, handle) => ended,
-            ended = write_on(writing, shared, pace) => ended,
+            ended = read_on((reading, &traffic), inlet, read, shared, pace, handle) => ended,
+            ended = write_on((writing, &traffic), shared, pace) => ended,
+            never = look_on(shared, &traffic) => match never {},
         };
         match ended {
             Ok(never) => match never {},
@@ -139,7 +147,7 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Wired<S> {
 }
 
 async fn read_on(
-    mut from: impl AsyncRead + Unpin,
+    (mut from, traffic): (impl AsyncRead + Unpin, &Traffic),
     mut inlet: Inlet,
     mut read: BytesMut,
     shared: &Shared,
@@ -157,8 +165,9 @@ async fn read_on(
         }
         read.reserve(READ_BYTES);
         let some = tokio::time::timeout(pace.silence, from.read_buf(&mut read)).await;
-        if some.map_err(|_| LinkEnd::Silent(pace.silence))?? == 0 {
-            return Err(LinkEnd::Closed);
+        match some.map_err(|_| LinkEnd::Silent(pace.silence))?? {
+            0 => return Err(LinkEnd::Closed),
+            bytes => traffic.add_read(bytes),
         }
     }
 }
@@ -189,20 +198,18 @@ fn take(
 }
 
 async fn write_on(
-    mut to: impl AsyncWrite + Unpin,
+    (mut to, traffic): (impl AsyncWrite + Unpin, &Traffic),
     shared: &Shared,
     pace: Pace,
 ) -> Result<std::convert::Infallible, LinkEnd> {
     loop {
-        let Some(frame) = next_frame(shared, false) else {
-            if tokio::time::timeout(pace.ping, shared.wake.notified()).await.is_ok() {
-                continue;
-            }
-            let frame = next_frame(shared, true).unwrap_or_default();
-            write(&mut to, &frame, pace).await?;
-            continue;
+        let frame = match next_frame(shared, false) {
+            Some(frame) => frame,
+            None if tokio::time::timeout(pace.ping, shared.wake.notified()).await.is_ok() => continue,
+            None => next_frame(shared, true).unwrap_or_default(),
         };
         write(&mut to, &frame, pace).await?;
+        traffic.add_written(frame.len());
     }
 }
 
@@ -222,6 +229,16 @@ fn next_frame(shared: &Shared, ping: bool) -> Option<Bytes> {
         encode(Body::Ping(LinkPing {})).into_iter().for_each(|ping| batch.put(&ping));
     }
     batch.finish()
+}
+
+/// Notes how far behind the connection is.
+async fn look_on(shared: &Shared, traffic: &Traffic) -> std::convert::Infallible {
+    let (place, mut lag) = (traffic.place(), Lag::default());
+    loop {
+        let (said, confirmed) = shared.core.lock().progress();
+        place.set(lag.look(Instant::now(), said, confirmed));
+        tokio::time::sleep(LOOK_EVERY).await;
+    }
 }
 
 async fn write(to: &mut (impl AsyncWrite + Unpin), frame: &Bytes, pace: Pace) -> Result<(), LinkEnd> {

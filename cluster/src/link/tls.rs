@@ -9,6 +9,7 @@ use rustls::pki_types::pem::PemObject;
 use rustls::pki_types::{CertificateDer, PrivateKeyDer, ServerName};
 use rustls::server::WebPkiClientVerifier;
 use rustls::{ClientConfig, RootCertStore, ServerConfig};
+use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
 use tokio::net::TcpStream;
 use tokio_rustls::{TlsAcceptor, TlsConnector, client, server};
 
@@ -16,6 +17,10 @@ use tokio_rustls::{TlsAcceptor, TlsConnector, client, server};
 pub const CONNECTOR_URI: &str = "whimbrel:connector";
 /// The one that lets it be a channel node.
 pub const CHANNEL_URI: &str = "whimbrel:channel";
+
+/// How long a caller whose certificate is refused may take to hear so, and reads of what it says meanwhile.
+const LINGER: std::time::Duration = std::time::Duration::from_secs(1);
+const MAX_SCRAPS: usize = 64;
 
 /// Certificate, key and CA of a node.
 #[derive(Clone)]
@@ -68,9 +73,16 @@ impl LinkTls {
 
     /// The dialled side of a handshake, and what the caller's certificate lets it be.
     pub async fn accept(&self, socket: TcpStream) -> io::Result<(server::TlsStream<TcpStream>, NodeType)> {
-        let stream = self.acceptor.accept(socket).await?;
-        let role = role(stream.get_ref().1.peer_certificates());
-        Ok((stream, role))
+        match self.acceptor.accept(socket).into_fallible().await {
+            Ok(stream) => {
+                let role = role(stream.get_ref().1.peer_certificates());
+                Ok((stream, role))
+            }
+            Err((error, socket)) => {
+                linger(socket).await;
+                Err(error)
+            }
+        }
     }
 
     /// The dialling side; `host` must be among the names of the peer's certificate.
@@ -83,6 +95,33 @@ impl LinkTls {
         let stream = self.connector.connect(name, socket).await?;
         let role = role(stream.get_ref().1.peer_certificates());
         Ok((stream, role))
+    }
+}
+
+/// Reads on for a moment: the reset that unread bytes cause would overtake the alert that says why.
+async fn linger(mut socket: TcpStream) {
+    let rest = async {
+        _ = socket.shutdown().await;
+        let mut scrap = [0; 1_024];
+        for _ in 0..MAX_SCRAPS {
+            if !matches!(socket.read(&mut scrap).await, Ok(1..)) {
+                return;
+            }
+        }
+    };
+    _ = tokio::time::timeout(LINGER, rest).await;
+}
+
+/// What is wrong with a certificate, if that is why a connection failed.
+pub(super) fn explain(error: &io::Error) -> Option<String> {
+    match error.get_ref()?.downcast_ref::<rustls::Error>()? {
+        rustls::Error::AlertReceived(alert) => {
+            Some(format!("the other side does not take this node's certificate: {alert:?}"))
+        }
+        rustls::Error::InvalidCertificate(why) => {
+            Some(format!("the other side's certificate is not one of a node of this cluster: {why:?}"))
+        }
+        _ => None,
     }
 }
 

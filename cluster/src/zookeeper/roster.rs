@@ -21,7 +21,7 @@ pub struct Roster {
     doubt_until: Option<Instant>,
     /// Somebody is kept so.
     keeps: bool,
-    version: u64,
+    last: Option<View>,
 }
 
 impl Roster {
@@ -43,12 +43,17 @@ impl Roster {
                 }
             }
         }
-        if nodes == self.nodes && self.version > 0 {
+        if nodes == self.nodes && self.last.is_some() {
             return None;
         }
         self.nodes = nodes;
-        self.version += 1;
-        Some(View::new(self.version, self.nodes.values().cloned().collect()))
+        let records = self.nodes.values().cloned().collect();
+        let view = match &self.last {
+            Some(before) => before.followed_by(before.version + 1, records),
+            None => View::new(1, records),
+        };
+        self.last = Some(view.clone());
+        Some(view)
     }
 
     /// ZooKeeper was out of reach: lists may be incomplete until then.

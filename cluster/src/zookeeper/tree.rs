@@ -176,11 +176,9 @@ impl Tree {
         Err(Trouble::Away(format!("{path} comes and goes")))
     }
 
-    /// Writes this node's record again.
+    /// Writes this node's record again. What an operator has noted there meanwhile stays.
     pub async fn put(&self, record: &NodeRecord) -> Result<(), Trouble> {
-        let path = self.path(record.node.number());
-        let written = self.within(self.client.set_data(&path, &record.encode(), None)).await;
-        written.map(drop).map_err(|error| Trouble::of(error, &path))
+        self.change(record.node.number(), |published| record.asked(&published)).await
     }
 
     /// Whether this session's znode is there, which renews the lease.
@@ -195,15 +193,19 @@ impl Tree {
         Ok(ours)
     }
 
-    /// Notes on a node's record that it is to go.
-    pub async fn ask_to_drain(&self, number: WorkerNumber) -> Result<(), Trouble> {
+    /// Writes a node's record anew, from what stands there.
+    pub async fn change(
+        &self,
+        number: WorkerNumber,
+        change: impl Fn(NodeRecord) -> NodeRecord,
+    ) -> Result<(), Trouble> {
         let path = self.path(number);
         for _ in 0..TRIES {
             let read = self.within(self.client.get_data(&path)).await;
             let (data, stat) = read.map_err(|error| Trouble::of(error, &path))?;
             let record = record_of(number, &path, &data, stat.czxid);
             let Some(record) = record else { return Err(JoinError::NoCluster { path }.into()) };
-            let data = NodeRecord { draining: true, ..record }.encode();
+            let data = change(record).encode();
             match self.within(self.client.set_data(&path, &data, Some(stat.version))).await {
                 Ok(_) => return Ok(()),
                 Err(Error::BadVersion) => {}

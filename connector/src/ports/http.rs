@@ -4,6 +4,7 @@ use std::net::SocketAddr;
 use std::sync::Arc;
 
 use axum::Router;
+use protocol::code::Code;
 use tokio::net::TcpListener;
 use tokio::sync::Semaphore;
 use tokio_rustls::rustls::ServerConfig;
@@ -30,7 +31,7 @@ impl Connector {
     pub fn serve_http(self: &Arc<Self>, listener: TcpListener, port: HttpPort) {
         let room = Semaphore::new(self.core.config.max_http_connections);
         let port = Arc::new((port, room));
-        self.accept_tcp(listener, move |connector, stream, remote, place| {
+        self.accept_tcp(listener, &self.stop_pages, move |connector, stream, remote, place| {
             let port = port.clone();
             // Boxed: the branches of a login are much larger than what the task keeps.
             Box::pin(async move {
@@ -57,10 +58,13 @@ impl Connector {
     {
         // A page or a probe that keeps its connection alive ends with the drain like everything else.
         let served = tokio::select! {
-            () = self.stop.cancelled() => return,
+            () = self.stop_pages.cancelled() => return,
             served = accept_http(stream, &port.policy, &port.router, room) => served,
         };
         match served {
+            Served::Device(socket) if self.stop.is_cancelled() => {
+                self.refuse_with(socket, Code::SHUTTING_DOWN).await;
+            }
             Served::Device(socket) => self.log_in(socket, remote, place).await,
             Served::Busy => self.core.metrics.refused_http.add(1),
             Served::Ended => {}

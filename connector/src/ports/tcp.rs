@@ -16,7 +16,7 @@ use crate::tls;
 impl Connector {
     /// Serves devices on `listener`: TLS where `tls` is given, plain frames where `plain` allows them.
     pub fn serve_tcp(self: &Arc<Self>, listener: TcpListener, tls: Option<Arc<ServerConfig>>, plain: bool) {
-        self.accept_tcp(listener, move |connector, stream, remote, place| {
+        self.accept_tcp(listener, &self.stop, move |connector, stream, remote, place| {
             let tls = tls.clone();
             // Boxed: the branches of a login are much larger than what the task keeps.
             Box::pin(async move { connector.serve_device(stream, remote, place, tls, plain).await })

@@ -74,8 +74,7 @@ pub struct Hello {
     pub device_type: u32,
     #[prost(message, optional, tag = "8")]
     pub resume: ::core::option::Option<Resume>,
-    /// Bytes of undelivered pushes the server may hold for this device; 0 asks for the server's default,
-    /// a larger value than the server's is lowered to it.
+    /// Bytes of undelivered pushes the server may hold for this device; the server's own for 0 and for more.
     #[prost(uint32, tag = "9")]
     pub receive_window: u32,
 }
@@ -400,6 +399,9 @@ pub struct Welcome {
     pub tenant: ::prost::alloc::string::String,
     #[prost(string, tag = "13")]
     pub user: ::prost::alloc::string::String,
+    /// Other connectors over this transport, for when the usual address does not answer.
+    #[prost(string, repeated, tag = "14")]
+    pub endpoints: ::prost::alloc::vec::Vec<::prost::alloc::string::String>,
 }
 /// Nested message and enum types in `Welcome`.
 pub mod welcome {

@@ -194,6 +194,11 @@ fn server_session() -> Vec<Case<ServerFrame>> {
         auth_expires_ms: i64::MIN,
         tenant: "demo".into(),
         user: "ålice".into(),
+        endpoints: Vec::new(),
+    };
+    let elsewhere = v1::Welcome {
+        endpoints: vec!["tls://b.example:7400".into(), "tls://ç:1".into()],
+        ..Default::default()
     };
     let small = v1::Welcome {
         device_id: 1,
@@ -208,6 +213,7 @@ fn server_session() -> Vec<Case<ServerFrame>> {
         one("no_body", ServerFrame::default()),
         one("welcome", server(0, 1, Welcome(welcome))),
         one("welcome_small", server(0, 1, Welcome(small))),
+        one("welcome_endpoints", server(0, 1, Welcome(elsewhere))),
         one("welcome_empty", server(0, 0, Welcome(v1::Welcome::default()))),
         one("pong", server(0, 3, Pong(v1::Pong {}))),
         one("tune", server(0, 0, Tune(v1::Tune { heartbeat_ms: u32::MAX }))),
