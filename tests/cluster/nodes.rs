@@ -131,5 +131,6 @@ pub fn channel_settings(zookeeper: &ZooKeeper) -> Settings {
 }
 
 fn sharing_settings(zookeeper: &ZooKeeper, keyspace: &Keyspace, points: &[SocketAddr]) -> Settings {
-    keyspace.settings(0, points).and(channel_settings(zookeeper))
+    // Few users have many devices here.
+    keyspace.settings(0, points).and(channel_settings(zookeeper)).set("devices.max_default", 1_000)
 }

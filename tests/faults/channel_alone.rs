@@ -10,7 +10,7 @@ use crate::report::Report;
 use crate::support::metrics::Metrics;
 
 pub async fn run(scale: Scale) -> Report {
-    let (rooms, down) = scale.pick((6, Duration::from_millis(5 * LEASE_MS)), (24, Duration::from_secs(60)));
+    let (rooms, down) = scale.pick((10, Duration::from_millis(5 * LEASE_MS)), (24, Duration::from_secs(60)));
     let (mut report, nodes) = (Report::new(), Nodes::sharing(2).await);
     let load = start(&nodes, rooms).await;
     writes(&mut report, &load, Instant::now(), BACK, "before").await;
@@ -18,7 +18,8 @@ pub async fn run(scale: Scale) -> Report {
     nodes.zookeeper.kill(1).expect("it runs");
     let since = Instant::now();
     tokio::time::sleep(down).await;
-    report.exactly("without ZooKeeper: sends not acknowledged", failed(&load, since, Instant::now()), 0);
+    let refused = failed(&mut report, &load, since, Instant::now());
+    report.exactly("without ZooKeeper: sends not acknowledged", refused, 0);
     report.at_least("without ZooKeeper: acks", load.acked(0, None, since) as f64, "", rooms as f64);
     report.exactly("sessions that ended", sessions.saturating_sub(self::sessions(&nodes).await), 0);
     nodes.zookeeper.restart(1).await.expect("it comes back");
@@ -26,11 +27,8 @@ pub async fn run(scale: Scale) -> Report {
     tokio::time::sleep(Duration::from_millis(3 * LEASE_MS)).await;
     nodes.linked(2).await;
     writes(&mut report, &load, Instant::now(), BACK, "after").await;
-    report.figure(
-        "sends refused or unanswered after it is back",
-        failed(&load, back, Instant::now()) as f64,
-        "",
-    );
+    let refused = failed(&mut report, &load, back, Instant::now());
+    report.figure("sends not acknowledged after it is back", refused as f64, "");
     finish(&mut report, load, &nodes).await;
     report
 }

@@ -8,7 +8,7 @@ use crate::nodes::Nodes;
 use crate::report::Report;
 
 pub async fn run(scale: Scale) -> Report {
-    let (rooms, kills) = scale.pick((6, 2), (24, 10));
+    let (rooms, kills) = scale.pick((10, 2), (24, 10));
     let (mut report, mut nodes) = (Report::new(), Nodes::sharing(2).await);
     let load = start(&nodes, rooms).await;
     for n in 0..kills {

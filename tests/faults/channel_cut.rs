@@ -14,7 +14,7 @@ use crate::support::proxy::{Held, Proxy, Rules};
 const AGREED: Duration = Duration::from_secs(10);
 
 pub async fn run(scale: Scale) -> Report {
-    let (rooms, cuts) = scale.pick((6, 1), (24, 6));
+    let (rooms, cuts) = scale.pick((10, 1), (24, 6));
     let zookeeper = zookeeper().await;
     let target = zookeeper.connect_string().parse().expect("one address");
     let proxy = Proxy::start(target).await;

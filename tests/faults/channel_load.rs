@@ -1,9 +1,11 @@
 //! What the rows about channel nodes of one cluster have in common: two connectors in front of channel nodes that share a
 //! store, and a load through both.
 
+use std::collections::BTreeMap;
 use std::time::{Duration, Instant};
 
 use crate::nodes::{LEASE_MS, Nodes};
+use crate::prober::Answer;
 use crate::report::Report;
 use crate::stored;
 use crate::support::metrics::Metrics;
@@ -42,14 +44,23 @@ pub async fn writes(report: &mut Report, load: &Writers, since: Instant, limit: 
     }
 }
 
-/// Attempts in a time that were not acknowledged.
-pub fn failed(load: &Writers, from: Instant, to: Instant) -> usize {
-    let bad = |attempts: &[&crate::prober::Attempt]| {
-        let acked =
-            |attempt: &&&crate::prober::Attempt| matches!(attempt.answer, crate::prober::Answer::Acked);
-        attempts.len() - attempts.iter().filter(acked).count()
-    };
-    (0..2).map(|door| load.within(door, from, to, bad)).sum()
+/// Attempts in a time that were not acknowledged; what came of them is noted.
+pub fn failed(report: &mut Report, load: &Writers, from: Instant, to: Instant) -> usize {
+    let mut said: BTreeMap<String, usize> = BTreeMap::new();
+    for door in 0..2 {
+        load.within(door, from, to, |attempts| {
+            for attempt in attempts {
+                let what = match &attempt.answer {
+                    Answer::Acked => continue,
+                    Answer::Error(error) => format!("{} {}", error.code, error.message),
+                    Answer::Silent => "no answer".to_owned(),
+                };
+                *said.entry(what).or_default() += 1;
+            }
+        });
+    }
+    said.iter().for_each(|(what, count)| report.note(format!("{count} times: {what}")));
+    said.values().sum()
 }
 
 /// What a channel node counts.

@@ -11,7 +11,7 @@ use crate::report::Report;
 const STALE: &str = "whimbrel_store_stale_total";
 
 pub async fn run(scale: Scale) -> Report {
-    let (rooms, stalls) = scale.pick((6, 2), (24, 10));
+    let (rooms, stalls) = scale.pick((10, 2), (24, 10));
     let (mut report, nodes) = (Report::new(), Nodes::sharing(2).await);
     let load = start(&nodes, rooms).await;
     for n in 0..stalls {
