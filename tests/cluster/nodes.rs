@@ -23,13 +23,19 @@ pub struct Nodes {
 impl Nodes {
     /// Starts all, and waits until they are ready.
     pub async fn start() -> Nodes {
+        Nodes::start_with(settings).await
+    }
+
+    /// The same with connectors that are told something else.
+    pub async fn start_with(connector_settings: impl Fn(&ZooKeeper) -> Settings) -> Nodes {
         let zookeeper = zookeeper().await;
         let issuer = Issuer::new();
         let mut channel = Gateway::channel(channel_settings(&zookeeper), &issuer);
         channel.launch().await;
         let mut connectors = Vec::new();
         for _ in 0..2 {
-            let mut connector = Gateway::connector_at(|tcp, _| at(settings(&zookeeper), tcp), &issuer);
+            let mut connector =
+                Gateway::connector_at(|tcp, _| at(connector_settings(&zookeeper), tcp), &issuer);
             connector.launch().await;
             connectors.push(connector);
         }
