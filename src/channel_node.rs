@@ -7,19 +7,23 @@ use std::time::Duration;
 use channel::config::ChannelConfig;
 use channel::node::{ChannelNode, Host};
 use cluster::link::listen::LinkPort;
-use cluster::{JoinError, ZooKeeperMembership};
+use cluster::{JoinError, Membership as _, ZooKeeperMembership};
 use futures::future::BoxFuture;
 use idgen::{NodeType, SystemClock};
 use tokio::time::Instant;
 use tokio_util::task::TaskTracker;
 
 use crate::config::Config;
+use crate::config::setting::Backend;
 use crate::gateway::{GatewayError, channel_config};
 use crate::http::{self, Metric, Status};
 use crate::listeners::bind;
 use crate::plain_http::PlainHttp;
 use crate::store::OpenStore;
 use crate::{admin, connector_node, membership, status};
+
+/// How long a node that goes serves on while others take its slots.
+const HANDOVER: Duration = Duration::from_millis(500);
 
 /// A running channel node.
 pub struct ChannelProcess {
@@ -49,16 +53,18 @@ impl ChannelProcess {
         let store = Box::pin(OpenStore::open_when_there(config)).await?;
         let record = membership::record(config, NodeType::Channel, links)?;
         let link = if own.advertise.is_empty() { links.to_string() } else { own.advertise.clone() };
-        // Pushes do not pass from one channel node to another, whoever keeps the store.
-        let record = cluster::NodeRecord { link, store_alone: true, ..record };
+        // An embedded store is this process's alone; one in a cluster is all channel nodes'.
+        let store_alone = config.store.backend == Backend::Embedded;
+        let record = cluster::NodeRecord { link, store_alone, ..record };
         let member = membership::join(config, record, probes.as_ref().map(|(listener, _)| listener)).await?;
         let node = ChannelConfig {
             lease: member.lease(),
             ..channel_config(config, member.node(), member.node().number())
         };
-        let channel = ChannelNode::start(node, store.shared(), Arc::new(SystemClock)).await?;
-        let link_config = Arc::new(membership::link_config(config, &member)?);
-        let port = LinkPort::new(link_config, Arc::new(Host(channel.clone())), member.clone());
+        let channel = ChannelNode::join(node, store.shared(), Arc::new(SystemClock), member.clone()).await?;
+        let link_config = membership::link_config(config, &member)?;
+        channel.follow(link_config.clone());
+        let port = LinkPort::new(Arc::new(link_config), Arc::new(Host(channel.clone())), member.clone());
         let tasks = TaskTracker::new();
         tasks.spawn(port.clone().serve(listener));
         let pages = PlainHttp::default();
@@ -87,6 +93,10 @@ impl ChannelProcess {
         draining.store(true, Ordering::Release);
         member.publish(|record| record.draining = true);
         self.pages.stop();
+        // Until everybody knows, who owned this node's slots is still asked here, and answers.
+        if member.snapshot().channels().nth(1).is_some() {
+            tokio::time::sleep(HANDOVER.min(deadline / 4)).await;
+        }
         let mut cut = Vec::new();
         if channel.drain(until.saturating_duration_since(Instant::now())).await.is_err() {
             cut.push("requests in flight".to_owned());
@@ -114,8 +124,11 @@ impl Status for Inner {
     }
 
     fn metrics(&self) -> Vec<Metric> {
-        let links = self.port.count() as u64;
-        let mut metrics = vec![Metric::gauge("channel", "links", "Connectors linked now.", links)];
+        let (links, peers) = (self.channel.connector_count() as u64, self.channel.peer_count() as u64);
+        let mut metrics = vec![
+            Metric::gauge("channel", "links", "Connectors linked now.", links),
+            Metric::gauge("channel", "peers", "Other channel nodes linked now.", peers),
+        ];
         metrics.extend(status::channel_metrics(&self.channel, &self.store));
         metrics
     }

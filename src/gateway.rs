@@ -187,6 +187,7 @@ pub(crate) fn connector_config(config: &Config, node: NodeId) -> ConnectorConfig
         ack_timeout: Duration::from_millis(limits.ack_timeout_ms.into()),
         ack_resends: limits.ack_resends,
         resume_ttl: Duration::from_millis(limits.resume_ttl_ms.into()),
+        hold: Duration::from_millis(config.cluster.hold_ms),
         accepts_per_second: limits.accepts_per_second,
         max_connections: limits.max_connections,
         max_http_connections: limits.max_http_connections,

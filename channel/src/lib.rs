@@ -15,7 +15,10 @@
 //! | `recent` | what was pushed a moment ago, told again for who has missed it (pure) |
 //! | `rounds` | what another owner has committed and not told, found after a change of owners |
 //! | [`conversation`] | a conversation's owner: numbers, members, retries (pure) |
-//! | `fanout` | one frame for many users, one push per connector |
+//! | `fanout` | one frame for many users, one push per connector and per other channel node |
+//! | `peers`, `peer_task`, `peer_link` | the other channel nodes; the task that keeps up with them; what one of them says |
+//! | `subscriptions` | presence across channel nodes: who is asked of whom (pure) |
+//! | `strangers` | conversations of other nodes that a slot task holds |
 //! | `tickets` | requests of the node itself, and who waits for their answers |
 //! | `readers` | requests that are answered from the store, each in a task |
 //! | `login` | a device logs in: id, epoch, route |
@@ -49,6 +52,9 @@ pub mod metrics;
 pub mod node;
 mod owners;
 mod page;
+mod peer_link;
+mod peer_task;
+mod peers;
 mod pending;
 mod presence;
 mod presence_log;
@@ -66,6 +72,8 @@ mod settle;
 mod shares;
 mod slot;
 mod slot_cache;
+mod strangers;
+mod subscriptions;
 mod teller;
 mod tickets;
 mod timeline;

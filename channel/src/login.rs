@@ -27,6 +27,8 @@ use crate::watch::Watches;
 
 /// Most logins in progress at once; more are refused with OVERLOADED, and devices come back with jitter.
 pub const MAX_LOGINS_IN_FLIGHT: usize = 1_024;
+/// An epoch of another node that is so far ahead is none.
+const MAX_AHEAD_MICROS: u64 = 7 * 86_400 * 1_000_000;
 /// Longest a login waits for the clock to reach a second that has free ids.
 const MAX_ID_WAIT: Duration = Duration::from_millis(MAX_WAIT_MILLIS);
 
@@ -128,18 +130,23 @@ impl Login {
             installation: attach.installation,
         };
         let info = UserInfo { name: clip(identity.name, MAX_TITLE_BYTES), role };
-        self.store.put_user(&key.tenant, &key.user, info).await.map_err(refused_by_store)?;
-        let device = self.device(&key, device_type).await?;
+        let device = self.device(&key, info, device_type).await?;
         Ok((key, device))
     }
 
     /// The id that this installation has, or a new one.
-    async fn device(&self, key: &DeviceKey, device_type: DeviceType) -> Result<DeviceId, Refused> {
-        if let Some(device) = self.store.device(key, None).await.map_err(refused_by_store)? {
+    async fn device(
+        &self,
+        key: &DeviceKey,
+        info: UserInfo,
+        device_type: DeviceType,
+    ) -> Result<DeviceId, Refused> {
+        let known = self.store.log_in(key, info.clone(), None).await.map_err(refused_by_store)?;
+        if let Some(device) = known {
             return Ok(device);
         }
         let candidate = self.new_id(device_type).await?;
-        let stored = self.store.device(key, Some(candidate)).await.map_err(refused_by_store)?;
+        let stored = self.store.log_in(key, info, Some(candidate)).await.map_err(refused_by_store)?;
         stored.ok_or_else(|| Code::INTERNAL.into())
     }
 
@@ -165,8 +172,11 @@ impl Login {
     }
 
     fn admit(&self, connector: NodeId, attach_id: u64, key: &DeviceKey, device: DeviceId) {
-        let (device, epoch) = (device.as_u64(), self.next_epoch());
-        if let Err(error) = self.slow_down(key, device) {
+        let device = device.as_u64();
+        let present = self.routes.get(&key.tenant, &key.user, device);
+        // Another node may have given the present one, by another clock.
+        let epoch = self.next_epoch(present.map_or(0, |present| present.epoch));
+        if let Err(error) = self.slow_down(present, device) {
             return self.refuse_with(connector, attach_id, error);
         }
         let route = Route::new(device, epoch, connector);
@@ -206,8 +216,7 @@ impl Login {
     }
 
     /// A device that displaces its own living connection again and again is put off for a while.
-    fn slow_down(&self, key: &DeviceKey, device: u64) -> Result<(), v1::Error> {
-        let present = self.routes.get(&key.tenant, &key.user, device);
+    fn slow_down(&self, present: Option<Route>, device: u64) -> Result<(), v1::Error> {
         if present.is_none_or(|present| present.suspended) {
             return Ok(());
         }
@@ -220,10 +229,28 @@ impl Login {
         })
     }
 
-    /// Microseconds since 1970, and always above the one before.
-    fn next_epoch(&self) -> u64 {
-        let now = u64::try_from(self.clock.unix_millis()).unwrap_or(0).saturating_mul(1_000);
-        let next = |last: u64| now.max(last + 1);
+    /// The highest epoch that was given or heard of.
+    pub fn last_epoch(&self) -> u64 {
+        self.last_epoch.load(Ordering::Relaxed)
+    }
+
+    /// Another node has given this epoch: those to come are above it.
+    pub fn raise_epoch(&self, other: u64) {
+        if other > self.clock_epoch().saturating_add(MAX_AHEAD_MICROS) {
+            return tracing::warn!(other, "another channel node's clock is days ahead");
+        }
+        self.last_epoch.fetch_max(other, Ordering::Relaxed);
+    }
+
+    /// Microseconds since 1970.
+    fn clock_epoch(&self) -> u64 {
+        u64::try_from(self.clock.unix_millis()).unwrap_or(0).saturating_mul(1_000)
+    }
+
+    /// Microseconds since 1970, and always above the one before and above `other`.
+    fn next_epoch(&self, other: u64) -> u64 {
+        let now = self.clock_epoch();
+        let next = |last: u64| now.max(last.max(other).saturating_add(1));
         let update = |last| Some(next(last));
         match self.last_epoch.fetch_update(Ordering::Relaxed, Ordering::Relaxed, update) {
             Ok(last) | Err(last) => next(last),

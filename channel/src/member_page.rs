@@ -12,7 +12,7 @@ use storage::{ConversationKey, Store};
 use crate::conversations::page_rows;
 use crate::history::entitled;
 use crate::reply::refused_by_store;
-use crate::routes::Routes;
+use crate::watch::Watches;
 
 /// Bytes of a page that its rows may take.
 const ROWS_BYTES: usize = MAX_FRAME_BYTES - MAX_USER_BYTES - 64;
@@ -22,12 +22,12 @@ const ROW_HEADER: usize = 4;
 /// Lists members for devices.
 pub struct Members {
     store: Arc<dyn Store>,
-    routes: Arc<Routes>,
+    watches: Arc<Watches>,
 }
 
 impl Members {
-    pub fn new(store: Arc<dyn Store>, routes: Arc<Routes>) -> Self {
-        Self { store, routes }
+    pub fn new(store: Arc<dyn Store>, watches: Arc<Watches>) -> Self {
+        Self { store, watches }
     }
 
     /// One page of those who are members now; for members and former members only. Who has left is not told
@@ -48,11 +48,15 @@ impl Members {
         let users: Vec<String> = rows.iter().map(|row| row.user.clone()).collect();
         let infos = self.store.users(&me.tenant, &users).await.map_err(refused_by_store)?;
         let cursors = self.store.cursors(&key, &users).await.map_err(refused_by_store)?;
+        let online = match sees_presence {
+            true => self.watches.online(&me.tenant, &users).await?,
+            false => vec![false; users.len()],
+        };
         let mut page = MemberPage::default();
         let mut left = ROWS_BYTES;
-        for ((row, info), cursors) in rows.into_iter().zip(infos).zip(cursors) {
+        for (((row, info), cursors), online) in rows.into_iter().zip(infos).zip(cursors).zip(online) {
             let member = Member {
-                online: sees_presence && self.routes.is_online(&me.tenant, &row.user),
+                online,
                 user: row.user,
                 role: row.role.into(),
                 name: info.map(|info| info.name).unwrap_or_default(),

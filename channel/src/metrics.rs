@@ -49,6 +49,8 @@ counters! {
     syncs,
     /// Entries sent in answers to Sync.
     synced_entries,
+    /// Pushes that other channel nodes have handed over for users of this one.
+    peer_pushes,
     /// Presence changes pushed, one per watched user.
     presence_changes,
     /// Pauses made because enough devices were told of presence at once.

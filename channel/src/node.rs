@@ -28,6 +28,7 @@ use crate::links::Links;
 use crate::login::{self, Login};
 use crate::metrics::{Metrics, Snapshot};
 use crate::owners::{Inbox, Owners};
+use crate::peers::Peers;
 use crate::presence_log::PresenceLog;
 use crate::presence_tasks::PresenceTasks;
 use crate::readers::Readers;
@@ -44,9 +45,11 @@ use crate::watch::Watches;
 
 mod announce;
 mod host;
+mod peers;
 mod sessions;
 
 pub use host::Host;
+use peers::PeerLinks;
 
 /// Why a node does not start.
 #[derive(Debug, thiserror::Error)]
@@ -67,6 +70,8 @@ pub struct ChannelNode {
     node: NodeId,
     routes: Arc<Routes>,
     links: Arc<Links>,
+    /// `None` where it is the only one.
+    peers: Option<Arc<Peers>>,
     watches: Arc<Watches>,
     login: Arc<Login>,
     readers: Arc<Readers>,
@@ -85,23 +90,36 @@ pub struct ChannelNode {
     work: TaskTracker,
     /// They stop after the work.
     presence_tasks: PresenceTasks,
-    /// Ends the rounds.
+    /// They stop last.
+    peer_links: PeerLinks,
+    /// Ends the rounds, and whatever else only waits.
     stop: CancellationToken,
 }
 
 impl ChannelNode {
-    /// Starts a node over an open store. Must be called on a tokio runtime.
+    /// Starts a node over an open store, which owns everything. Must be called on a tokio runtime.
     pub async fn start(
         config: ChannelConfig,
         store: Arc<dyn Store>,
         clock: Arc<dyn Clock>,
     ) -> Result<Arc<ChannelNode>, StartError> {
+        ChannelNode::start_among(config, store, clock, None).await
+    }
+
+    async fn start_among(
+        config: ChannelConfig,
+        store: Arc<dyn Store>,
+        clock: Arc<dyn Clock>,
+        peers: Option<Arc<Peers>>,
+    ) -> Result<Arc<ChannelNode>, StartError> {
         let generator = login::generator(&*store, config.worker).await?;
         let (routes, links) = (Arc::new(Routes::default()), Arc::new(Links::default()));
         let (metrics, tickets) = (Arc::new(Metrics::default()), Arc::new(Tickets::default()));
         let replies = Replies::new(links.clone());
-        let watches = Arc::new(Watches::new(store.clone(), routes.clone()));
-        let presence = PresenceLog::new(store.clone(), config.node, clock.clone(), metrics.clone());
+        let watches = Watches::new(store.clone(), routes.clone(), links.clone(), peers.clone());
+        let watches = Arc::new(watches);
+        let presence =
+            PresenceLog::new(store.clone(), config.node, clock.clone(), metrics.clone(), peers.clone());
         let timelines = Arc::new(Timelines::new(store.clone(), config.slot_tasks, clock.unix_millis()));
         let login = Login::new(
             store.clone(),
@@ -114,18 +132,12 @@ impl ChannelNode {
         )
         .limited(config.device_limit)
         .leased(config.lease.clone());
-        let readers = Readers::new(
-            store.clone(),
-            routes.clone(),
-            watches.clone(),
-            timelines.clone(),
-            replies.clone(),
-            metrics.clone(),
-        );
+        let readers =
+            Readers::new(store.clone(), watches.clone(), timelines.clone(), replies.clone(), metrics.clone());
         let resender = Resender::new(store.clone(), links.clone());
         let (owners, inboxes) = Owners::new(config.slot_tasks);
         let presence = Arc::new(presence);
-        let fanout = Fanout::new(routes.clone(), links.clone(), Arc::new(Samples::new(0)));
+        let fanout = Fanout::new(routes.clone(), links.clone(), None, Arc::new(Samples::new(0)));
         let rounds = Rounds::new(
             store.clone(),
             routes.clone(),
@@ -137,6 +149,7 @@ impl ChannelNode {
         let node = Arc::new(ChannelNode {
             node: config.node,
             routes,
+            peers,
             links: links.clone(),
             watches: watches.clone(),
             login: Arc::new(login),
@@ -153,6 +166,7 @@ impl ChannelNode {
             draining: AtomicBool::new(false),
             work: TaskTracker::new(),
             presence_tasks: PresenceTasks::default(),
+            peer_links: PeerLinks::default(),
             stop: CancellationToken::new(),
         });
         node.start_rounds(&config).await?;
@@ -207,6 +221,7 @@ impl ChannelNode {
         self.work.close();
         let finished = tokio::time::timeout(within, self.work.wait()).await;
         self.presence_tasks.stop(within).await;
+        self.peer_links.stop().await;
         finished.map_err(|_| DrainTimeout)
     }
 
@@ -277,7 +292,7 @@ impl ChannelNode {
         let teller = Teller {
             watches: self.watches.clone(),
             routes: self.routes.clone(),
-            links: self.links.clone(),
+            peers: self.peers.clone(),
             log: self.presence.clone(),
             clock: clock.clone(),
             metrics: self.metrics.clone(),
@@ -286,7 +301,8 @@ impl ChannelNode {
         self.presence_tasks.start(teller, self.presence.clone());
         let creations = Arc::new(Creations::new(config.creation_limit));
         for (inbox, samples) in inboxes.into_iter().zip(self.timelines.samples()) {
-            let fanout = Fanout::new(self.routes.clone(), self.links.clone(), samples.clone());
+            let (routes, links) = (self.routes.clone(), self.links.clone());
+            let fanout = Fanout::new(routes, links, self.peers.clone(), samples.clone());
             let (store, clock) = (store.clone(), clock.clone());
             let (replies, tickets) = (self.replies.clone(), self.tickets.clone());
             let creations = creations.clone();
@@ -304,6 +320,9 @@ impl ChannelNode {
             Some(to_channel::Body::Revive(revive)) => self.revive(connector, revive),
             Some(to_channel::Body::Announce(announce)) => self.announce(connector, announce),
             Some(to_channel::Body::Resend(resend)) => return self.resend(connector, resend),
+            Some(to_channel::Body::Peer(_)) => {
+                tracing::warn!(%connector, "a connector says what only channel nodes say");
+            }
             // A newer node's message; there is nobody to tell.
             None => {}
         }

@@ -116,6 +116,18 @@ impl Presence {
         self.watchers.get(&UserRef { tenant, user }).cloned().unwrap_or_default()
     }
 
+    /// Everybody who is watched, in order of name.
+    pub fn watched_users(&self) -> Vec<Arc<UserKey>> {
+        let mut users: Vec<_> = self.watchers.keys().cloned().collect();
+        users.sort_unstable();
+        users
+    }
+
+    /// Whether anybody watches a user.
+    pub fn is_watched(&self, user: &UserKey) -> bool {
+        self.watchers.contains_key(user)
+    }
+
     /// Devices that watch somebody.
     pub fn watcher_count(&self) -> usize {
         self.watched.len()

@@ -14,6 +14,7 @@ use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
 
 use crate::metrics::Metrics;
+use crate::peers::{Peers, UNSURE};
 use crate::pending::{Pending, Taken};
 use crate::presence::Noted;
 use crate::watch::Watches;
@@ -22,6 +23,8 @@ use crate::watch::Watches;
 const RECORDED_AT_ONCE: usize = 512;
 /// How often the node says that it is alive. After a crash, who was online was last seen at the latest beat.
 pub const BEAT: Duration = Duration::from_secs(30);
+/// Times that a stream is taken over in a row before it is left to others for a while.
+const MAX_CONFLICTS: usize = 16;
 /// Wait after a failure of the store.
 const BACKOFF: Duration = Duration::from_secs(1);
 /// Standings looked at by one read after a start.
@@ -38,12 +41,19 @@ pub struct PresenceLog {
     pending: Mutex<Pending>,
     wake: Notify,
     unsettled: AtomicBool,
+    peers: Option<Arc<Peers>>,
 }
 
 impl PresenceLog {
-    pub fn new(store: Arc<dyn Store>, node: NodeId, clock: Arc<dyn Clock>, metrics: Arc<Metrics>) -> Self {
+    pub fn new(
+        store: Arc<dyn Store>,
+        node: NodeId,
+        clock: Arc<dyn Clock>,
+        metrics: Arc<Metrics>,
+        peers: Option<Arc<Peers>>,
+    ) -> Self {
         let (pending, wake, unsettled) = (Mutex::default(), Notify::new(), AtomicBool::new(true));
-        Self { store, node, clock, metrics, pending, wake, unsettled }
+        Self { store, node, clock, metrics, pending, wake, unsettled, peers }
     }
 
     /// Has a user's new state recorded. It waits with others for the next write.
@@ -76,6 +86,8 @@ impl PresenceLog {
     pub async fn run(self: Arc<Self>, watches: Arc<Watches>, grace: Duration, stop: CancellationToken) {
         let Some(stream) = self.store.presence() else { return };
         let mut epochs = BTreeMap::new();
+        // By then connectors have told of their sessions.
+        let grace = self.peers.as_ref().map_or(grace, |_| grace.max(UNSURE));
         let mut settled = Settling { due: Instant::now() + grace, after: None, last_beat: None, done: true };
         let mut beat = Instant::now() + BEAT;
         loop {
@@ -142,16 +154,29 @@ impl PresenceLog {
         let page = stream.present(settling.after.clone(), STANDINGS_AT_ONCE).await?;
         settling.done = page.next.is_none();
         settling.after = page.next;
-        Ok(page.users.into_iter().map(|(name, standing)| (name, standing.since_ms)).collect())
+        // Those of other nodes are theirs to look for.
+        let is_own = |(tenant, user): &(String, String)| {
+            self.peers.as_ref().is_none_or(|peers| peers.owns(tenant, user))
+        };
+        let own = page.users.into_iter().filter(|(name, _)| is_own(name));
+        Ok(own.map(|(name, standing)| (name, standing.since_ms)).collect())
     }
 
     /// Records all that waits; false if the store refuses.
     async fn flush(&self, stream: &dyn PresenceEvents, epochs: &mut BTreeMap<String, u64>) -> bool {
+        let mut conflicts = 0;
         loop {
             let Some(taken) = self.pending.lock().take(RECORDED_AT_ONCE) else { return true };
+            let tenant = taken.tenant.clone();
+            let had_epoch = epochs.contains_key(&tenant);
             if let Err(taken) = self.write(stream, epochs, taken).await {
                 self.pending.lock().put_back(taken);
-                return false;
+                // Several nodes write one stream in turn: each takes it over where another has written since.
+                let taken_over = had_epoch && !epochs.contains_key(&tenant);
+                conflicts += 1;
+                if !taken_over || conflicts > MAX_CONFLICTS {
+                    return false;
+                }
             }
         }
     }

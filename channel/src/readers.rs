@@ -13,7 +13,6 @@ use crate::history::History;
 use crate::member_page::Members;
 use crate::metrics::Metrics;
 use crate::reply::{Asker, Replies};
-use crate::routes::Routes;
 use crate::shares::{Share, Shares};
 use crate::timeline::Timelines;
 use crate::watch::Watches;
@@ -43,7 +42,6 @@ pub struct Place {
 impl Readers {
     pub fn new(
         store: Arc<dyn Store>,
-        routes: Arc<Routes>,
         watches: Arc<Watches>,
         timelines: Arc<Timelines>,
         replies: Replies,
@@ -52,7 +50,7 @@ impl Readers {
         Self {
             history: History::new(store.clone(), metrics),
             conversations: Conversations::new(store.clone()),
-            members: Members::new(store, routes),
+            members: Members::new(store, watches.clone()),
             watches,
             timelines,
             replies,

@@ -49,6 +49,8 @@ pub struct Rounds {
     fanout: Mutex<Fanout>,
     sole_owner: bool,
     on: AtomicBool,
+    /// They are to go on for as long as if they had just begun.
+    prolonged: AtomicBool,
     wake: Notify,
 }
 
@@ -62,7 +64,8 @@ impl Rounds {
         sole_owner: bool,
     ) -> Rounds {
         let (fanout, on, wake) = (Mutex::new(fanout), AtomicBool::new(false), Notify::new());
-        Rounds { store, routes, watches, presence, fanout, sole_owner, on, wake }
+        let prolonged = AtomicBool::new(false);
+        Rounds { store, routes, watches, presence, fanout, sole_owner, on, prolonged, wake }
     }
 
     /// Whether an owner before this node may have left something untold.
@@ -77,6 +80,15 @@ impl Rounds {
         }
         self.on.store(true, Ordering::Relaxed);
         self.wake.notify_one();
+    }
+
+    /// Something may be left untold as long as this is said again and again: rounds go on, or begin.
+    pub fn prolong(&self) {
+        if self.are_on() {
+            self.prolonged.store(true, Ordering::Relaxed);
+        } else {
+            self.begin();
+        }
     }
 
     /// The store's version now. Fails as the store does.
@@ -103,6 +115,8 @@ impl Rounds {
                 _ = tick.tick() => {}
             }
             if let Some(Course { since, next, until }) = course {
+                let prolonged = self.prolonged.swap(false, Ordering::Relaxed);
+                let until = if prolonged { Instant::now() + FOR } else { until };
                 let is_last = Instant::now() >= until;
                 let Some(read) = stop.run_until_cancelled(self.round(since)).await else { return };
                 let (since, next) = read.map_or((since, next), |read| (next, read.max(next)));

@@ -147,6 +147,44 @@ impl Routes {
         Detached { removed: removed > 0, went_offline }
     }
 
+    /// Forgets a device's route if its epoch is still `epoch`, because the user is another node's: nobody has left.
+    pub fn forget(&self, tenant: &str, user: &str, device: u64, epoch: u64) {
+        let name = UserRef { tenant, user };
+        let mut shard = self.shard(name).write();
+        let Some(routes) = shard.get_mut(&name) else { return };
+        let removed = routes.retain(|route| route.device != device || route.epoch != epoch);
+        if routes.is_empty() {
+            shard.remove(&name);
+        }
+        self.devices.fetch_sub(removed, Ordering::Relaxed);
+    }
+
+    /// Forgets the routes of all users who pass; calls `gone` for each. `gone` must not call back into the routes.
+    pub fn forget_users(&self, passes: impl Fn(&str, &str) -> bool, mut gone: impl FnMut(&Route)) {
+        for shard in &self.shards {
+            shard.write().retain(|key, routes| {
+                let (tenant, user) = key.texts();
+                if !passes(tenant, user) {
+                    return true;
+                }
+                routes.as_slice().iter().for_each(&mut gone);
+                self.devices.fetch_sub(routes.as_slice().len(), Ordering::Relaxed);
+                false
+            });
+        }
+    }
+
+    /// Takes the user's state as told, because it is another node's to tell.
+    pub fn hush(&self, tenant: &str, user: &str) {
+        let name = UserRef { tenant, user };
+        let mut shard = self.shard(name).write();
+        let Some(routes) = shard.get_mut(&name) else { return };
+        routes.told = routes.state();
+        if routes.is_empty() {
+            shard.remove(&name);
+        }
+    }
+
     /// The connection of a session is gone, or is there again; false if the route is.
     pub fn suspend(&self, tenant: &str, user: &str, device: u64, epoch: u64, suspended: bool) -> bool {
         self.update(tenant, user, device, epoch, |route| route.suspended = suspended)

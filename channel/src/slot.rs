@@ -11,7 +11,6 @@ use futures::stream::{FuturesUnordered, StreamExt};
 use idgen::Clock;
 use protocol::check::Refused;
 use protocol::code::Code;
-use protocol::names;
 use protocol::v1::{self, server_frame};
 use storage::log::{Opened, ReadRange};
 use storage::{ConversationKey, Store, StoreError};
@@ -19,7 +18,7 @@ use tokio::time::{Instant, Interval, MissedTickBehavior};
 
 use crate::conversation::Conversation;
 use crate::conversation::action::{Action, Push};
-use crate::conversation::event::{Body, Event, ReplyTo, Request};
+use crate::conversation::event::{Event, ReplyTo, Request};
 use crate::creations::Creations;
 use crate::fanout::Fanout;
 use crate::owners::{Asked, Inbox};
@@ -28,6 +27,7 @@ use crate::reply::{Replies, refused_by_store};
 use crate::rounds::Rounds;
 use crate::settle::{self, Unsettled};
 use crate::slot_cache::{Cache, Held, State};
+use crate::strangers::Strangers;
 use crate::tickets::Tickets;
 
 /// Store operations of one task that run at once. Past it the task takes no more requests, so its inbox fills and
@@ -52,7 +52,8 @@ pub struct SlotTask {
     unsettled: Unsettled,
     /// What was pushed lately, and is told again.
     recent: Recent,
-    /// Looks at `recent`.
+    strangers: Strangers,
+    /// Looks at `recent`, and at `strangers`.
     alarm: Interval,
     /// Empty between events; kept for its memory.
     actions: Vec<Action>,
@@ -88,6 +89,7 @@ impl SlotTask {
         creations: Arc<Creations>,
         rounds: Arc<Rounds>,
     ) -> SlotTask {
+        let strangers = Strangers::new(fanout.peers());
         let mut alarm = tokio::time::interval(LOOK_EVERY);
         alarm.set_missed_tick_behavior(MissedTickBehavior::Delay);
         SlotTask {
@@ -102,6 +104,7 @@ impl SlotTask {
             running: FuturesUnordered::new(),
             unsettled: Unsettled::default(),
             recent: Recent::default(),
+            strangers,
             alarm,
             actions: Vec::new(),
         }
@@ -112,10 +115,14 @@ impl SlotTask {
         loop {
             tokio::select! {
                 biased;
-                _ = self.alarm.tick(), if !self.recent.is_empty() => {
+                _ = self.alarm.tick(), if !self.recent.is_empty() || self.strangers.are_held() => {
                     let due = self.recent.due(Instant::now());
                     self.tell(due);
+                    if self.strangers.are_held() {
+                        self.strangers.let_go(&mut self.cache);
+                    }
                 }
+                Ok(()) = self.strangers.changed() => self.strangers.let_go(&mut self.cache),
                 // What comes back makes room for what comes in.
                 Some(done) = self.running.next() => self.done(done),
                 Some(key) = self.unsettled.next() => self.settle(key),
@@ -136,7 +143,7 @@ impl SlotTask {
         drop(share);
         match self.cache.get(&key).map(|held| (held.life, &mut held.state)) {
             // What is known to be absent is still so for what leaves no trace; anything else asks the store again.
-            Some((_, State::Open(held))) if held.is_absent() && held.is_idle() && !is_passing(&request) => {
+            Some((_, State::Open(held))) if held.is_absent() && held.is_idle() && !request.is_passing() => {
                 self.cache.remove(&key);
                 self.open(key, request);
             }
@@ -151,6 +158,7 @@ impl SlotTask {
     }
 
     fn open(&mut self, key: ConversationKey, first: Request) {
+        self.strangers.opened(&key);
         match self.cache.begin(key.clone(), first) {
             Ok(life) => self.find(key, life, false),
             Err(first) => self.refuse(first.to, Code::OVERLOADED),
@@ -214,12 +222,12 @@ impl SlotTask {
 
     /// Nobody has written here. The first of those who may create the conversation does, if not beyond the user's limit.
     fn found_nothing(&mut self, key: ConversationKey, life: u64, mut waiting: Vec<Request>) {
-        if !waiting.iter().any(|request| may_create(&key, request)) {
+        if !waiting.iter().any(|request| request.may_create(&key)) {
             self.unsettled.forget(&key);
         }
         let mut created = false;
         waiting.retain(|request| {
-            if created || !may_create(&key, request) {
+            if created || !request.may_create(&key) {
                 return true;
             }
             match self.may_create_now(&key, request) {
@@ -252,6 +260,11 @@ impl SlotTask {
         if !self.unsettled.holds(&key) {
             return;
         }
+        // Its owner has opened the log, or makes rounds.
+        if self.strangers.has(&key) {
+            self.unsettled.forget(&key);
+            return;
+        }
         match self.cache.begin_for_nobody(key.clone()) {
             Some(life) => self.find(key, life, true),
             None => self.unsettled.again(&key),
@@ -263,7 +276,7 @@ impl SlotTask {
     fn answer_absent(&mut self, key: &ConversationKey, life: u64, waiting: Vec<Request>) {
         let Some(held) = self.cache.remove(key) else { return };
         let State::Open(mut absent) = held.state else { return };
-        let stays = waiting.iter().any(|request| is_passing(request) && is_its_user(key, request));
+        let stays = waiting.iter().any(|request| request.is_passing() && request.is_of_its_user(key));
         let now = self.clock.unix_millis();
         let mut actions = std::mem::take(&mut self.actions);
         for request in waiting {
@@ -370,24 +383,5 @@ impl SlotTask {
             ReplyTo::Device(asker) => self.replies.body(asker, body),
             ReplyTo::Node(ticket) => self.tickets.answer(ticket, body),
         }
-    }
-}
-
-/// Whether a request passes without a trace: what it says is neither stored nor looked up.
-fn is_passing(request: &Request) -> bool {
-    matches!(&request.body, Body::Send(send) if send.no_store && send.relation.is_none())
-}
-
-/// Whether a direct conversation's id names the user who asks.
-fn is_its_user(key: &ConversationKey, request: &Request) -> bool {
-    names::direct_peer(&key.conversation, &request.user).is_some()
-}
-
-/// Whether a request may write the first entry of a conversation.
-fn may_create(key: &ConversationKey, request: &Request) -> bool {
-    match &request.body {
-        Body::Create(_) => true,
-        Body::Send(send) => !send.no_store && is_its_user(key, request),
-        Body::Change(_) | Body::Mark(_) | Body::Signal(_) => false,
     }
 }

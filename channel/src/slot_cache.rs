@@ -103,6 +103,17 @@ impl Cache {
         self.held.remove(key)
     }
 
+    /// Lets go of the idle conversations that do not pass; whether others that do not pass are busy.
+    pub fn let_go(&mut self, passes: impl Fn(&ConversationKey) -> bool) -> bool {
+        let mut busy = false;
+        self.held.retain(|key, held| {
+            let (passes, is_idle) = (passes(key), held.is_idle());
+            busy |= !passes && !is_idle;
+            passes || !is_idle
+        });
+        busy
+    }
+
     /// Holds what was taken out a moment ago.
     pub fn put_back(&mut self, key: ConversationKey, held: Held) {
         self.held.insert(key, held);

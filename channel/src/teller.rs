@@ -3,23 +3,18 @@
 //! One task, so the last state told of a user is the newest. It looks at the routes as they are when it comes to a
 //! user; what has changed in between is told once, as it is then.
 
-use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::time::Duration;
 
-use bytes::Bytes;
-use idgen::{Clock, NodeId};
-use prost::Message as _;
-use protocol::node::v1::{Push, Target, ToConnector, to_connector};
-use protocol::v1::ServerFrame;
-use protocol::v1::server_frame::Body;
+use idgen::Clock;
+use protocol::node::v1::{Presences, peer};
 use storage::presence::PresenceState;
 use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
 
 use crate::falling::Falling;
-use crate::links::Links;
 use crate::metrics::Metrics;
+use crate::peers::Peers;
 use crate::presence::Noted;
 use crate::presence_log::PresenceLog;
 use crate::routes::Routes;
@@ -38,7 +33,7 @@ const PAUSE: Duration = Duration::from_millis(50);
 pub struct Teller {
     pub watches: Arc<Watches>,
     pub routes: Arc<Routes>,
-    pub links: Arc<Links>,
+    pub peers: Option<Arc<Peers>>,
     pub log: Arc<PresenceLog>,
     pub clock: Arc<dyn Clock>,
     pub metrics: Arc<Metrics>,
@@ -98,6 +93,11 @@ impl Teller {
     /// Compares what a user is with what was told; how many devices were told.
     fn look(&self, user: &Arc<UserKey>, why: Noted, falling: &mut Falling, now: u64) -> usize {
         let (tenant, name) = user.texts();
+        if self.peers.as_ref().is_some_and(|peers| !peers.owns(tenant, name)) {
+            falling.rose(user);
+            self.routes.hush(tenant, name);
+            return 0;
+        }
         let seen = self.routes.seen(tenant, name);
         if seen.actual < seen.told {
             falling.fell(user, seen.actual, now, self.clock.unix_millis());
@@ -107,13 +107,35 @@ impl Teller {
         if seen.actual > seen.told {
             return self.tell(user, seen.actual, self.clock.unix_millis());
         }
+        let mut told = 0;
         if let (Some(last_seen_ms), PresenceState::Offline) = (why.ghost, seen.shown()) {
-            self.log.record(tenant, name, PresenceState::Offline, last_seen_ms);
+            told += self.end_ghost(user, last_seen_ms);
         }
         if why.unwritten && seen.told > PresenceState::Offline {
             self.log.record(tenant, name, seen.told, seen.since_ms);
         }
-        if why.again { self.push(user, seen.told, seen.since_ms) } else { 0 }
+        if why.again {
+            told += self.push(user, seen.told, seen.since_ms);
+        }
+        told
+    }
+
+    /// The stream says that a user is there who is not; how many were told.
+    fn end_ghost(&self, user: &UserKey, last_seen_ms: i64) -> usize {
+        let (tenant, name) = user.texts();
+        match &self.peers {
+            // Perhaps the user is, and a connector has yet to say so. The stream is gone through again when that is over.
+            Some(peers) if peers.is_unsure() => 0,
+            Some(_) => {
+                self.log.record(tenant, name, PresenceState::Offline, last_seen_ms);
+                // While this node was unsure it has told what the stream says.
+                self.push(user, PresenceState::Offline, last_seen_ms)
+            }
+            None => {
+                self.log.record(tenant, name, PresenceState::Offline, last_seen_ms);
+                0
+            }
+        }
     }
 
     fn tell(&self, user: &UserKey, state: PresenceState, at_ms: i64) -> usize {
@@ -127,26 +149,26 @@ impl Teller {
         self.push(user, state, at_ms)
     }
 
-    /// Tells the watchers; how many.
+    /// Tells the watchers, here and elsewhere; how many.
     fn push(&self, user: &UserKey, state: PresenceState, since_ms: i64) -> usize {
-        let watchers = self.watches.presence.lock().watchers(user);
-        if watchers.is_empty() {
-            return 0;
+        let told = self.watches.push(user, state, since_ms) + self.push_elsewhere(user, state, since_ms);
+        if told > 0 {
+            self.metrics.presence_changes.add(1);
         }
-        self.metrics.presence_changes.add(1);
-        let presence = told(user.texts().1.to_owned(), state, since_ms);
-        let frame = ServerFrame { session_seq: 0, re: 0, body: Some(Body::Presence(presence)) };
-        let frame = Bytes::from(frame.encode_to_vec());
-        let mut targets: BTreeMap<NodeId, Vec<Target>> = BTreeMap::new();
-        for watcher in &watchers {
-            let target = Target { device_id: watcher.device, epoch: watcher.epoch };
-            targets.entry(watcher.connector).or_default().push(target);
+        told
+    }
+
+    fn push_elsewhere(&self, user: &UserKey, state: PresenceState, since_ms: i64) -> usize {
+        let Some(peers) = &self.peers else { return 0 };
+        let nodes = peers.subscriptions.lock().subscribers(user);
+        for node in &nodes {
+            let (tenant, name) = user.texts();
+            let presences = vec![told(name.to_owned(), state, since_ms)];
+            if !peers.say(*node, peer::Body::Presences(Presences { tenant: tenant.to_owned(), presences })) {
+                peers.fell_behind(*node);
+            }
         }
-        for (connector, targets) in targets {
-            let push = Push { targets, frame: frame.clone(), ..Default::default() };
-            self.links.deliver(connector, ToConnector { body: Some(to_connector::Body::Push(push)) });
-        }
-        watchers.len()
+        nodes.len()
     }
 }
 

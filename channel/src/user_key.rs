@@ -6,7 +6,7 @@ use std::sync::Arc;
 use hashbrown::Equivalent;
 
 /// Tenant and user, owned: the tenant's length, the tenant, the user. 16 bytes and one allocation.
-#[derive(Clone, PartialEq, Eq, PartialOrd, Ord)]
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub struct UserKey(Box<[u8]>);
 
 /// Tenant and user, borrowed; finds a [`UserKey`] in a map.

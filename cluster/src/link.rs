@@ -5,7 +5,7 @@
 //! retryable OVERLOADED; a push is taken by the device's outbox, which is bounded in bytes and falls back to Head.
 //!
 //! Within one process a link is the other side itself behind these traits: the messages travel unencoded. Between
-//! processes it is a TCP connection that the connector dials, and a session that outlives it:
+//! processes it is a TCP connection that a connector, or another channel node, dials, and a session that outlives it:
 //!
 //! | file | noun |
 //! |---|---|
@@ -14,7 +14,8 @@
 //! | [`core`] | pure: numbers, windows, bounds of one session |
 //! | [`hints`] | pure: what is left of pushes that found the link full |
 //! | [`socket`] | one connection: reads, writes, pings |
-//! | [`dial`], [`listen`] | a connector's side, a channel node's side |
+//! | [`dial`], [`listen`] | the side that dials, the side that is dialled |
+//! | [`mesh`] | links to all channel nodes of a cluster, as they come and go |
 //! | [`tls`] | certificates of nodes |
 //! | [`traffic`], `lag` | what links have carried; how far behind they are (pure) |
 //! | `told` | lines of the log that a stranger can cause |
@@ -31,6 +32,7 @@ pub mod hello;
 pub mod hints;
 mod lag;
 pub mod listen;
+pub mod mesh;
 pub mod socket;
 pub mod tls;
 mod told;
@@ -60,7 +62,7 @@ impl LinkConfig {
     }
 }
 
-/// A connector's way to one channel node.
+/// A connector's, or another channel node's, way to one channel node.
 pub trait ChannelLink: Send + Sync + 'static {
     /// The node at the other end.
     fn node(&self) -> NodeId;
@@ -74,7 +76,7 @@ pub trait ChannelLink: Send + Sync + 'static {
     }
 }
 
-/// A channel node's way to one connector.
+/// A channel node's way to one node that has dialled it.
 pub trait ConnectorLink: Send + Sync + 'static {
     /// The node at the other end.
     fn node(&self) -> NodeId;

@@ -64,6 +64,16 @@ impl View {
         self.owners.owner(slot)
     }
 
+    /// Whether every slot has the owner that it has in another view.
+    pub fn has_owners_of(&self, other: &View) -> bool {
+        self.owners == other.owners
+    }
+
+    /// Whether any other node than this one owns slots.
+    pub fn has_owners_beside(&self, node: NodeId) -> bool {
+        self.owners.nodes().iter().any(|owner| *owner != node)
+    }
+
     /// The slots that a node owns.
     pub fn owned_by(&self, node: NodeId) -> impl Iterator<Item = Slot> + '_ {
         self.owners.owned_by(node)

@@ -79,6 +79,11 @@ impl Table {
         self.owners.get(usize::from(slot.number())).map(|&at| self.nodes[usize::from(at)])
     }
 
+    /// The nodes that take part.
+    pub fn nodes(&self) -> &[NodeId] {
+        &self.nodes
+    }
+
     /// The slots of one node.
     pub fn owned_by(&self, node: NodeId) -> impl Iterator<Item = Slot> + '_ {
         Slot::all().filter(move |&slot| self.owner(slot) == Some(node))

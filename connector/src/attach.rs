@@ -4,6 +4,7 @@ use std::collections::HashMap;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 
+use idgen::NodeId;
 use parking_lot::Mutex;
 use protocol::check::Refused;
 use protocol::code::Code;
@@ -14,7 +15,7 @@ use protocol::v1::{Hello, Limits, Welcome, welcome};
 use protocol::version;
 use tokio::sync::oneshot;
 
-use crate::attachment::Attachment;
+use crate::attachment::{self, Attachment};
 use crate::core::Core;
 use crate::handle::{Handle, Seat};
 use crate::outbox::Outbox;
@@ -85,14 +86,24 @@ pub(crate) async fn attach(
     answered.await.unwrap_or_else(|_| Err(Refused::from(Code::UNAVAILABLE).into()))
 }
 
-/// Takes the channel node's answer. The session is in the map when this returns, so that the pushes that follow on
-/// the link find it; Welcome stands first in its outbox.
-pub(crate) fn attached(core: &Arc<Core>, message: Attached) {
+/// Takes the answer of the channel node `from`, `None` for one in this process. The session is in the map when this
+/// returns, so that the pushes that follow on the link find it; Welcome stands first in its outbox.
+pub(crate) fn attached(core: &Arc<Core>, from: Option<NodeId>, message: Attached) {
     let Some(waiting) = core.attaches.waiting.lock().remove(&message.attach_id) else {
         return;
     };
     let outcome = match message.outcome {
-        Some(Outcome::Admitted(admitted)) => Ok(admit(core, &waiting, admitted.device_id, admitted.epoch)),
+        Some(Outcome::Admitted(admitted)) => {
+            let attachment = admit(core, &waiting, admitted.device_id, admitted.epoch);
+            let handle = &attachment.seat.handle;
+            // The user was given to another node meanwhile, and the session was not there yet when that was told.
+            if from.is_some_and(|from| {
+                core.uplink.owner_of(&handle.identity.tenant, &handle.identity.user) != Some(from)
+            }) {
+                attachment::announce_moved(core, from, handle);
+            }
+            Ok(attachment)
+        }
         Some(Outcome::Refused(error)) => {
             let code = Code::from_number(error.code).unwrap_or(Code::INTERNAL);
             Err(Refusal { refused: Refused::new(code, error.message), delay_ms: error.retry_after_ms })

@@ -2,12 +2,14 @@
 
 use std::sync::Arc;
 
+use idgen::NodeId;
 use protocol::code::Code;
-use protocol::node::v1::{Detach, Identity, Revive, Suspend};
+use protocol::node::v1::{Announce, Detach, Identity, Revive, Suspend};
 use protocol::v1::go_away::Verdict;
 
 use crate::core::Core;
 use crate::handle::{Handle, Seat};
+use crate::presence;
 use crate::session::Session;
 
 /// A connection's session. Dropping it ends the connection's part in it, once: the session waits for the device to
@@ -92,4 +94,15 @@ pub(crate) fn announce(core: &Core, handle: &Handle) {
             return;
         }
     }
+}
+
+/// Tells one session to whoever owns its user now, and to the node `from`, which did, that it has moved.
+pub(crate) fn announce_moved(core: &Core, from: Option<NodeId>, handle: &Handle) {
+    let sessions = vec![presence::announced(handle)];
+    let moved = Announce { sessions: sessions.clone(), moved: true, anew: false };
+    if let Err(error) = core.uplink.announce(Announce { sessions, ..Announce::default() }) {
+        // The next session of the link begins with all of them.
+        tracing::debug!(%error, device = handle.device, "route not moved");
+    }
+    from.into_iter().for_each(|from| core.uplink.tell(from, moved.clone()));
 }

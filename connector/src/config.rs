@@ -22,6 +22,8 @@ pub struct ConnectorConfig {
     pub ack_resends: u32,
     /// How long a session waits for its device to come back.
     pub resume_ttl: Duration,
+    /// How long a request waits for an owner within reach before it is refused.
+    pub hold: Duration,
     /// Connections accepted per second on each TCP port, and at once after a pause.
     pub accepts_per_second: u32,
     /// Connections held at once, logins under way included.
@@ -45,6 +47,7 @@ impl ConnectorConfig {
             ack_resends: 3,
             accepts_per_second: 10_000,
             resume_ttl: Duration::from_secs(120),
+            hold: Duration::from_secs(10),
             max_connections: 100_000,
             max_http_connections: 512,
             max_sockets: 100_000,

@@ -19,8 +19,10 @@ use tokio::io::ReadBuf;
 use crate::accept::Place;
 use crate::attachment::Attachment;
 use crate::closing::Closing;
+use crate::presence::Presence;
 use crate::session::Action;
-use crate::transport::{Transport, code_of};
+use crate::transport::{self, Transport};
+use crate::uplink::code_of;
 
 /// Bytes read at once.
 const READ_BYTES: usize = 64 * 1024;
@@ -70,7 +72,7 @@ impl From<FrameError> for End {
 
 impl From<io::Error> for End {
     fn from(error: io::Error) -> Self {
-        code_of(&error).map_or(End::Gone, End::Close)
+        transport::code_of(&error).map_or(End::Gone, End::Close)
     }
 }
 
@@ -272,15 +274,15 @@ impl<T: Transport> Connection<T> {
         if id != 0 {
             seat.begin(id, heavy);
         }
+        let body = request.frame.as_ref().and_then(|frame| frame.body.as_ref());
+        if let Some(body) = body.filter(|body| Presence::concerns(body)) {
+            seat.handle.hear_presence(body);
+        }
         core.metrics.requests.add(1);
         if let Err(error) = core.uplink.request(request) {
             core.metrics.requests_refused.add(1);
-            let code = match error {
-                cluster::LinkError::Full => Code::OVERLOADED,
-                cluster::LinkError::Closed => Code::UNAVAILABLE,
-            };
             if id != 0 {
-                let error = server_frame::Body::Error(code.plain_error());
+                let error = server_frame::Body::Error(code_of(error).plain_error());
                 seat.handle.answer(answer(id, error));
             }
         }

@@ -26,6 +26,7 @@ use crate::config::ConnectorConfig;
 use crate::core::Core;
 use crate::delivery::Copy;
 use crate::handle::Handle;
+use crate::hold;
 use crate::metrics::Metrics;
 use crate::received::Received;
 use crate::uplink::Uplink;
@@ -55,7 +56,8 @@ impl Connector {
         clock: Arc<dyn Clock>,
         membership: Arc<dyn Membership>,
     ) -> Arc<Connector> {
-        let core = Arc::new(Core::new(config, verifier, clock, Uplink::new(membership)));
+        let hold = config.hold;
+        let core = Arc::new(Core::new(config, verifier, clock, Uplink::new(membership, hold)));
         let connector = Arc::new(Connector {
             core,
             tasks: TaskTracker::new(),
@@ -67,12 +69,14 @@ impl Connector {
             link_stop: CancellationToken::new(),
         });
         connector.tasks.spawn(tick(connector.core.clone(), connector.stop.clone()));
+        let (core, stop) = (connector.core.clone(), connector.link_stop.clone());
+        connector.link_tasks.spawn(async move { stop.run_until_cancelled(hold::run(core)).await });
         connector
     }
 
     /// The way channel nodes reach this connector.
     pub fn link(&self) -> Arc<dyn ConnectorLink> {
-        incoming(self.core.clone())
+        incoming(self.core.clone(), None)
     }
 
     /// Adds the way to a channel node.
@@ -119,14 +123,15 @@ async fn tick(core: Arc<Core>, stop: CancellationToken) {
     }
 }
 
-/// The end of a link at this connector.
-pub(crate) fn incoming(core: Arc<Core>) -> Arc<dyn ConnectorLink> {
-    Arc::new(Incoming { core, received: Mutex::default() })
+/// The end of a link at this connector; `from` is the channel node at the other one, if not in this process.
+pub(crate) fn incoming(core: Arc<Core>, from: Option<NodeId>) -> Arc<dyn ConnectorLink> {
+    Arc::new(Incoming { core, from, received: Mutex::default() })
 }
 
 /// Handles what one channel node says. In the same process the node calls it itself.
 struct Incoming {
     core: Arc<Core>,
+    from: Option<NodeId>,
     received: Mutex<Received>,
 }
 
@@ -144,7 +149,7 @@ impl ConnectorLink for Incoming {
                 core.sessions
                     .with(target.device_id, target.epoch, |handle| handle.answer(reply.frame.clone()));
             }
-            Some(Body::Attached(attached)) => attach::attached(core, attached),
+            Some(Body::Attached(attached)) => attach::attached(core, self.from, attached),
             Some(Body::Kick(kick)) => {
                 let target = kick.target.unwrap_or_default();
                 let code = Code::from_number(kick.code).unwrap_or(Code::INTERNAL);

@@ -293,7 +293,7 @@ mod tests {
         let keys = vec![Key::hs256("k", &[7; 32]).unwrap()];
         let auth = AuthConfig { issuer: "i".into(), audience: "a".into(), keys };
         let node = NodeId::from_u64(1 << 60).unwrap();
-        let uplink = Uplink::new(Arc::new(FixedMembership::single(node, node)));
+        let uplink = Uplink::new(Arc::new(FixedMembership::single(node, node)), std::time::Duration::ZERO);
         let verifier = Verifier::new(auth).unwrap();
         Core::new(ConnectorConfig::new(node), verifier, Arc::new(ManualClock::new(0)), uplink)
     }

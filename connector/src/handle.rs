@@ -10,9 +10,11 @@ use bytes::{Bytes, BytesMut};
 use parking_lot::Mutex;
 use protocol::code::Code;
 use protocol::node::v1::Identity;
+use protocol::v1::client_frame::Body;
 
 use crate::delivery::{Copy, Delivery, Due, Schedule, Wake};
 use crate::outbox::Outbox;
+use crate::presence::Presence;
 use crate::window::Place;
 
 /// Shared by the sessions map, the timer wheel and the device's connection.
@@ -40,6 +42,7 @@ struct State {
     connection: u32,
     /// The second its connection ended, while there is none.
     away_since: Option<u32>,
+    presence: Option<Box<Presence>>,
 }
 
 impl Handle {
@@ -59,6 +62,7 @@ impl Handle {
             behind: None,
             connection: 0,
             away_since: None,
+            presence: None,
         };
         Self {
             device,
@@ -130,6 +134,19 @@ impl Handle {
         }
         let read = std::mem::replace(behind, Behind { since: now, bytes: 0 }).bytes;
         read < bytes
+    }
+
+    /// Notes what a request says of presence.
+    pub(crate) fn hear_presence(&self, body: &Body) {
+        let mut state = self.state.lock();
+        let mut presence = state.presence.take().unwrap_or_default();
+        presence.hear(body);
+        state.presence = (*presence != Presence::default()).then_some(presence);
+    }
+
+    /// What the device has said of presence.
+    pub(crate) fn presence(&self) -> Presence {
+        self.state.lock().presence.as_deref().cloned().unwrap_or_default()
     }
 
     /// The second its connection ended, while the session waits for its device.

@@ -22,6 +22,8 @@
 //! | [`wheel`], [`bucket`] | deadlines without timers; so many per second |
 //! | `core` | what every connection shares |
 //! | `uplink` | the way to the owner of a slot |
+//! | [`held`], `hold` | pure: requests that wait for an owner within reach; who lets them go |
+//! | `open`, `presence` | what is not answered yet; what a device has said of presence |
 //! | [`received`] | pure: which pushes a link has brought |
 //! | `follow`, `remote` | links to channel nodes in other processes: as they come and go; one of them |
 //! | [`metrics`] | counters |
@@ -35,6 +37,9 @@ mod core;
 mod drain;
 mod follow;
 mod handshake;
+mod hold;
+mod open;
+mod presence;
 mod remote;
 mod resume;
 mod uplink;
@@ -45,6 +50,7 @@ pub mod config;
 pub mod connector;
 pub mod delivery;
 pub mod handle;
+pub mod held;
 pub mod http;
 pub mod metrics;
 pub mod outbox;

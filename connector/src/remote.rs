@@ -8,24 +8,18 @@ use cluster::link::dial::{DialledLink, LinkEvents};
 use cluster::{ChannelLink, ConnectorLink, LinkError};
 use idgen::NodeId;
 use parking_lot::Mutex;
-use protocol::Proto as _;
 use protocol::code::Code;
-use protocol::node::v1::attached::Outcome;
-use protocol::node::v1::{
-    Announce, AnnouncedSession, Attached, Target, ToChannel, ToConnector, to_channel, to_connector,
-};
+use protocol::node::v1::{Announce, ToChannel, ToConnector, to_channel, to_connector};
 use protocol::splice;
-use protocol::v1::{ServerFrame, server_frame};
 use tokio_util::task::TaskTracker;
 
-use crate::attach;
 use crate::attachment;
 use crate::connector;
 use crate::core::Core;
 use crate::handle::Handle;
+use crate::open::Open;
+use crate::presence::{self, PAGE};
 
-/// Sessions in one announcement.
-const PAGE: usize = 256;
 /// Wait while the link is full.
 const FULL_PAUSE: Duration = Duration::from_millis(20);
 
@@ -48,7 +42,7 @@ struct Unanswered {
 
 impl Remote {
     pub fn new(core: Arc<Core>, link: Arc<DialledLink>, tasks: TaskTracker) -> Arc<Remote> {
-        let incoming = connector::incoming(core.clone());
+        let incoming = connector::incoming(core.clone(), Some(link.node()));
         Arc::new(Remote { core, link, incoming, unanswered: Mutex::default(), tasks })
     }
 
@@ -61,8 +55,8 @@ impl Remote {
         };
         let all: Vec<_> = self.core.sessions.all().into_iter().filter(is_theirs).collect();
         for page in all.chunks(PAGE) {
-            let sessions: Vec<AnnouncedSession> = page.iter().map(|handle| announced(handle)).collect();
-            if !self.announce_page(&sessions).await {
+            let sessions: Vec<_> = page.iter().map(|handle| presence::announced(handle)).collect();
+            if !self.say(Announce { sessions: sessions.clone(), ..Announce::default() }).await {
                 return;
             }
             // What has changed since the page was made was told before the page was sent.
@@ -79,45 +73,31 @@ impl Remote {
         }
     }
 
-    async fn announce_page(&self, sessions: &[AnnouncedSession]) -> bool {
+    /// Tells the node of the sessions whose users it does not own any more, of those that pass.
+    pub async fn withdraw(&self, passes: impl Fn(&str, &str) -> bool + Send) {
+        let node = self.link.node();
+        let is_gone = |handle: &Arc<Handle>| {
+            let (tenant, user) = (&handle.identity.tenant, &handle.identity.user);
+            self.core.uplink.owner_of(tenant, user) != Some(node) && passes(tenant, user)
+        };
+        let all: Vec<_> = self.core.sessions.all().into_iter().filter(is_gone).collect();
+        for page in all.chunks(PAGE) {
+            let sessions = page.iter().map(|handle| presence::announced(handle)).collect();
+            if !self.say(Announce { moved: true, sessions, anew: false }).await {
+                return;
+            }
+        }
+    }
+
+    async fn say(&self, announce: Announce) -> bool {
         loop {
-            let announce = Announce { anew: false, sessions: sessions.to_vec() };
-            match self.link.send(ToChannel { body: Some(to_channel::Body::Announce(announce)) }) {
+            let body = Some(to_channel::Body::Announce(announce.clone()));
+            match self.link.send(ToChannel { body }) {
                 Ok(()) => return true,
                 Err(LinkError::Full) => tokio::time::sleep(FULL_PAUSE).await,
                 // With the next session of the link everything is told.
                 Err(LinkError::Closed) => return false,
             }
-        }
-    }
-}
-
-fn announced(handle: &Handle) -> AnnouncedSession {
-    AnnouncedSession {
-        tenant: handle.identity.tenant.clone(),
-        user: handle.identity.user.clone(),
-        target: Some(Target { device_id: handle.device, epoch: handle.epoch }),
-        suspended: handle.away_since().is_some(),
-    }
-}
-
-/// What an answer is known by.
-#[derive(Clone, Copy)]
-enum Open {
-    Request(u64, u64, u64),
-    Attach(u64),
-}
-
-impl Open {
-    /// `None` for what wants no answer, or whose answer is asked for again if it does not come.
-    fn of(message: &ToChannel) -> Option<Open> {
-        match message.body.as_ref()? {
-            to_channel::Body::Request(request) => {
-                let id = request.frame.as_ref().map_or(0, |frame| frame.id);
-                (id != 0).then_some(Open::Request(request.device_id, request.epoch, id))
-            }
-            to_channel::Body::Attach(attach) => Some(Open::Attach(attach.attach_id)),
-            _ => None,
         }
     }
 }
@@ -156,7 +136,7 @@ impl ChannelLink for Remote {
 
     fn send(&self, message: ToChannel) -> Result<(), LinkError> {
         // Noted first: the answer may be faster than this thread.
-        let open = Open::of(&message);
+        let open = message.body.as_ref().and_then(Open::of);
         open.into_iter().for_each(|open| self.unanswered.lock().note(open));
         let sent = self.link.send(message);
         if sent.is_err() {
@@ -180,7 +160,7 @@ impl LinkEvents for Events {
     }
 
     fn opening(&self) -> Option<ToChannel> {
-        let announce = Announce { anew: true, sessions: Vec::new() };
+        let announce = Announce { anew: true, ..Announce::default() };
         Some(ToChannel { body: Some(to_channel::Body::Announce(announce)) })
     }
 
@@ -192,13 +172,10 @@ impl LinkEvents for Events {
         let Unanswered { requests, attaches } = std::mem::take(&mut *self.0.unanswered.lock());
         let core = &self.0.core;
         for (device, epoch, re) in requests {
-            let body = Some(server_frame::Body::Error(Code::OUTCOME_UNKNOWN.plain_error()));
-            let frame = ServerFrame { session_seq: 0, re, body }.encode_to_vec().into();
-            core.sessions.with(device, epoch, |handle| handle.answer(frame));
+            Open::Request(device, epoch, re).refuse(core, Code::OUTCOME_UNKNOWN);
         }
         for attach_id in attaches {
-            let outcome = Some(Outcome::Refused(Code::UNAVAILABLE.plain_error()));
-            attach::attached(core, Attached { attach_id, outcome });
+            Open::Attach(attach_id).refuse(core, Code::UNAVAILABLE);
         }
     }
 }

@@ -3,8 +3,9 @@
 /// The lowest and the highest version of the device protocol this code speaks.
 pub const VERSIONS: std::ops::RangeInclusive<u32> = 1..=1;
 
-/// The lowest and the highest version of the node protocol this code speaks.
-pub const NODE_VERSIONS: std::ops::RangeInclusive<u32> = 1..=1;
+/// The lowest and the highest version of the node protocol this code speaks. Version 2 has links between channel nodes,
+/// and sessions that are announced with what they have said of presence.
+pub const NODE_VERSIONS: std::ops::RangeInclusive<u32> = 1..=2;
 
 /// Feature bits this code understands; none is defined yet.
 pub const FEATURES: u64 = 0;

@@ -24,8 +24,8 @@ const CHANNEL_EXAMPLES: &str = "\
 Examples:
   whimbrel channel --config whimbrel.toml --set cluster.zookeeper=10.0.0.1:2181
 
-One channel node works with any number of connectors. Its store is on its own
-disk, so a second one is refused.";
+Any number of channel nodes share a store in a cluster (store.backend = \"cql\").
+One whose store is on its own disk works alone; a second one is refused.";
 
 /// Run a connector of a cluster: it takes devices and hands them on to channel nodes.
 #[derive(Args)]

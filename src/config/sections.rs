@@ -92,9 +92,9 @@ section! {
         /// How long ZooKeeper waits for a silent node before it is taken for dead, in milliseconds. The servers' own
         /// limits count too.
         lease_ms: u64 = 6_000, in 1_000..=60_000;
-        /// Channel nodes: IPv4 address and port for the links of connectors.
+        /// Channel nodes: IPv4 address and port for the links of connectors and of other channel nodes.
         listen: Listen = loopback(7450);
-        /// Channel nodes: "host:port" at which connectors reach `listen`; "" is the address itself.
+        /// Channel nodes: "host:port" at which other nodes reach `listen`; "" is the address itself.
         advertise: String = String::new();
         /// Channel nodes: "allow" takes unencrypted links from other machines; "refuse" does not start without a
         /// certificate unless `listen` is a loopback address.
@@ -108,6 +108,9 @@ section! {
         ca: FilePath = FilePath::default();
         /// Channel nodes: this machine's share of users and conversations beside the others', where 16 is usual.
         weight: u32 = 16, in 1..=64;
+        /// Connectors: how long a request waits where no channel node is within reach for it, in milliseconds, before it is
+        /// refused. Longer than `lease_ms`, so that a node's death refuses nothing that it has not been asked.
+        hold_ms: u64 = 10_000, in 0..=120_000;
         /// Connectors: URLs at which devices reach this node, for those who ask the cluster for one.
         endpoints: Vec<String> = Vec::new();
     }

@@ -1,5 +1,6 @@
 //! Devices, users, memberships and cursors. The trait is the contract.
 
+use futures::FutureExt as _;
 use futures::future::BoxFuture;
 use idgen::{DeviceId, WorkerNumber};
 use protocol::v1::{ConversationInfo, Role};
@@ -111,6 +112,26 @@ pub trait Directory: Send + Sync + 'static {
         user: &'a str,
         info: UserInfo,
     ) -> BoxFuture<'a, Result<(), StoreError>>;
+
+    /// What a login needs, in as few steps as the store can take: the device's id and what is known of its user, stored
+    /// together with the first id if not before. `None` for a device without an id: the caller comes again with a
+    /// candidate.
+    fn log_in<'a>(
+        &'a self,
+        key: &'a DeviceKey,
+        info: UserInfo,
+        candidate: Option<DeviceId>,
+    ) -> BoxFuture<'a, Result<Option<DeviceId>, StoreError>> {
+        async move {
+            let known = if candidate.is_none() { self.device(key, None).await? } else { None };
+            if known.is_none() && candidate.is_none() {
+                return Ok(None);
+            }
+            self.put_user(&key.tenant, &key.user, info).await?;
+            if known.is_some() { Ok(known) } else { self.device(key, candidate).await }
+        }
+        .boxed()
+    }
 
     /// What is known of users, in the order asked; `None` for one who never logged in.
     fn users<'a>(

@@ -1,4 +1,5 @@
-//! `kill -9` of nodes under load: every acknowledged message is there afterwards, once, in order, on every device.
+//! Nodes that are killed, stalled or join under load: every acknowledged message is there afterwards, once, in order, on
+//! every device.
 
 use std::time::Duration;
 
@@ -18,8 +19,10 @@ const SENDERS: [(&str, &str, usize); 4] =
 const MESSAGES_EACH: usize = 200;
 
 /// Runs the load, and `crashes` beside it; then holds the history against the invariants.
-async fn under_load<F: Future<Output = Nodes>>(crashes: impl FnOnce(Nodes, Recorder) -> F) {
-    let nodes = Nodes::start().await;
+pub async fn under_load<F: Future<Output = Nodes>>(
+    nodes: Nodes,
+    crashes: impl FnOnce(Nodes, Recorder) -> F,
+) -> Nodes {
     let (recorder, room) = room(&nodes.connectors[0]).await;
     let (tip, known_tip) = watch::channel(0);
     let mut watchers = JoinSet::new();
@@ -43,11 +46,12 @@ async fn under_load<F: Future<Output = Nodes>>(crashes: impl FnOnce(Nodes, Recor
         .await
         .expect("the watchers see everything");
     assert_holds(&recorder.history());
+    nodes
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn connectors_that_are_killed_lose_nothing() {
-    under_load(async |mut nodes: Nodes, recorder: Recorder| {
+    under_load(Nodes::start().await, async |mut nodes: Nodes, recorder: Recorder| {
         for (acked, killed) in [(100, 0), (300, 1), (500, 0)] {
             soon("acks", recorder.acked(acked)).await;
             nodes.connectors[killed].kill();
@@ -62,10 +66,10 @@ async fn connectors_that_are_killed_lose_nothing() {
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_channel_node_that_is_killed_loses_nothing() {
-    under_load(async |mut nodes: Nodes, recorder: Recorder| {
+    under_load(Nodes::start().await, async |mut nodes: Nodes, recorder: Recorder| {
         for acked in [100, 300] {
             soon("acks", recorder.acked(acked)).await;
-            nodes.channel.crash_and_restart().await;
+            nodes.channels[0].crash_and_restart().await;
         }
         nodes
     })

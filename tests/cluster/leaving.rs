@@ -67,9 +67,9 @@ async fn devices_of_a_connector_that_goes_are_told_where_to_go() {
     let (mut alice, welcome) = Raw::login(&nodes.connectors[0], "alice", "phone").await;
     assert_eq!(welcome.endpoints, [url(to)], "the other one, for when this one does not answer");
     assert_eq!(places(&nodes.connectors[1]).await.len(), 2);
-    let number = number_of(&nodes.channel, from);
+    let number = number_of(&nodes.channels[0], from);
     let began = Instant::now();
-    cluster(&nodes.channel, &["drain", &number]);
+    cluster(&nodes.channels[0], &["drain", &number]);
     takes_nobody(&nodes.connectors[0]).await;
     let away = alice.away().await.expect("it says that it goes");
     assert_eq!((away.code, away.endpoint), (Code::SHUTTING_DOWN.number(), url(to)));
@@ -101,13 +101,13 @@ async fn a_channel_node_that_goes_finishes_what_it_has() {
     let (mut alice, _) = Raw::login(&nodes.connectors[0], "alice", "phone").await;
     let room = alice.create(&["bob"]).await;
     alice.send(text(&room, "before")).await;
-    let status = cluster(&nodes.channel, &["status"]);
+    let status = cluster(&nodes.channels[0], &["status"]);
     let channel = status.lines().find(|line| line.contains(" channel ")).unwrap();
     let number = channel.split_whitespace().next().unwrap();
-    assert!(cluster(&nodes.channel, &["drain", number]).contains("was asked to go"));
-    assert!(nodes.channel.ended().await.success());
+    assert!(cluster(&nodes.channels[0], &["drain", number]).contains("was asked to go"));
+    assert!(nodes.channels[0].ended().await.success());
     assert!(ready(&nodes.connectors[0], 503).await.contains("no channel node"));
-    nodes.channel.launch().await;
+    nodes.channels[0].launch().await;
     ready(&nodes.connectors[0], 200).await;
     assert_eq!(alice.send(text(&room, "after")).await.seq, 3, "on the same connection");
 }
@@ -116,11 +116,11 @@ async fn a_channel_node_that_goes_finishes_what_it_has() {
 async fn a_share_of_the_devices_is_handed_on_at_a_pace() {
     let nodes = Nodes::start().await;
     let fleet = fleet(&nodes).await;
-    let number = number_of(&nodes.channel, nodes.connectors[0].tcp);
+    let number = number_of(&nodes.channels[0], nodes.connectors[0].tcp);
     let (share, rate) = (DEVICES / 4, 100);
     let began = Instant::now();
     let ask = ["rebalance", "--share", "25%", "--per-second", "100", &number];
-    let said = cluster(&nodes.channel, &ask);
+    let said = cluster(&nodes.channels[0], &ask);
     let took = began.elapsed();
     let last = said.lines().last().unwrap();
     let all = format!(": {share} of {share} devices were sent to other connectors");
@@ -145,7 +145,7 @@ async fn a_share_of_the_devices_is_handed_on_at_a_pace() {
         (&["rebalance", "--share", "10%", "4095"], "no node of whimbrel has number 4095"),
         (&["rebalance", &number], "--share"),
     ] {
-        let output = try_cluster(&nodes.channel, words);
+        let output = try_cluster(&nodes.channels[0], words);
         let said = String::from_utf8_lossy(&output.stderr).into_owned();
         assert!(!output.status.success() && said.contains(why), "{said}");
     }

@@ -34,7 +34,7 @@ async fn devices_of_two_connectors_talk_and_an_operator_sees_the_nodes() {
     let room = alice.create(&["bob"]).await;
     alice.send(text(&room, "to the other connector")).await;
     assert_eq!(bob.pushed_text().await, "to the other connector");
-    let status = cluster(&nodes.channel, &["status"]);
+    let status = cluster(&nodes.channels[0], &["status"]);
     let lines: Vec<&str> = status.lines().collect();
     assert_eq!((lines[0], lines.len()), ("cluster whimbrel: 3 nodes", 5), "{status}");
     let of = |kind: &str| lines.iter().filter(|line| line.contains(kind)).copied().collect::<Vec<_>>();
@@ -45,17 +45,17 @@ async fn devices_of_two_connectors_talk_and_an_operator_sees_the_nodes() {
         "{status}"
     );
     soon("both connectors say that they are linked", async {
-        while linked(&nodes.channel) < 2 {
+        while linked(&nodes.channels[0]) < 2 {
             tokio::time::sleep(Duration::from_millis(100)).await;
         }
     })
     .await;
     // One that is asked to go sends its devices away and ends by itself.
-    let number = number_of(&nodes.channel, nodes.connectors[1].tcp);
-    assert!(cluster(&nodes.channel, &["drain", &number]).contains("was asked to go"));
+    let number = number_of(&nodes.channels[0], nodes.connectors[1].tcp);
+    assert!(cluster(&nodes.channels[0], &["drain", &number]).contains("was asked to go"));
     assert_eq!(bob.closed_with().await, Some(Code::SHUTTING_DOWN));
     assert!(nodes.connectors[1].ended().await.success());
-    assert!(cluster(&nodes.channel, &["status"]).starts_with("cluster whimbrel: 2 nodes"));
+    assert!(cluster(&nodes.channels[0], &["status"]).starts_with("cluster whimbrel: 2 nodes"));
     alice.send(text(&room, "still here")).await;
 }
 
@@ -75,16 +75,16 @@ async fn a_device_stays_connected_while_the_channel_node_restarts() {
     let room = alice.create(&["bob"]).await;
     alice.send(text(&room, "before")).await;
     assert_eq!(bob.pushed_text().await, "before");
-    nodes.channel.crash_and_restart().await;
+    nodes.channels[0].crash_and_restart().await;
     for connector in &nodes.connectors {
         ready(connector, 200).await;
     }
     alice.send(text(&room, "after")).await;
     assert_eq!(bob.pushed_text().await, "after", "on the same connection, without a login");
-    assert!(nodes.channel.stop().await.success());
+    assert!(nodes.channels[0].stop().await.success());
     let said = ready(&nodes.connectors[0], 503).await;
     assert!(said.contains("no channel node"), "{said}");
-    nodes.channel.launch().await;
+    nodes.channels[0].launch().await;
     ready(&nodes.connectors[0], 200).await;
     alice.send(text(&room, "again")).await;
     assert_eq!(bob.pushed_text().await, "again");

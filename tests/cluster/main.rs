@@ -1,8 +1,9 @@
-//! Connectors and a channel node as processes of their own, on a real ZooKeeper.
+//! Connectors and channel nodes as processes of their own, on a real ZooKeeper; several channel nodes on a real Cassandra.
 //!
 //! | file | topic |
 //! |---|---|
 //! | `crash` | `kill -9` of connectors and of the channel node under load loses nothing that was acked |
+//! | `several` | several channel nodes: messages and presence cross, nodes die, stall and join |
 //! | `life` | start without ZooKeeper, its outage, drains, what the operator sees |
 //! | `leaving` | drains and rebalancing: devices are told where to go |
 //! | `certificates` | links with certificates: who may be what |
@@ -23,4 +24,5 @@ mod life;
 mod nodes;
 mod operator;
 mod refused;
+mod several;
 mod stall;

@@ -1,46 +1,119 @@
 //! A cluster of processes.
 
 use std::net::SocketAddr;
+use std::time::{Duration, Instant};
 
 use servers::{ZooKeeper, ZooKeeperSettings};
 
+use crate::support::PATIENCE;
 use crate::support::balancer::Balancer;
+use crate::support::keyspace::{Keyspace, migrate, shared_cluster};
+use crate::support::metrics::Metrics;
 use crate::support::process::{Gateway, Settings, free_port};
 use crate::support::tokens::Issuer;
 
 /// The least the configuration allows, doubled: machines that run tests are busy.
 pub const LEASE_MS: u64 = 2_000;
 
-/// ZooKeeper, a channel node and two connectors.
+/// ZooKeeper, channel nodes and two connectors.
 pub struct Nodes {
     pub zookeeper: ZooKeeper,
-    pub channel: Gateway,
+    pub channels: Vec<Gateway>,
     pub connectors: Vec<Gateway>,
     pub issuer: Issuer,
     pub balancer: Balancer,
+    /// Where the channel nodes keep everything, if not on their own disk.
+    store: Option<(Keyspace, Vec<SocketAddr>)>,
 }
 
 impl Nodes {
-    /// Starts all, and waits until they are ready.
+    /// Starts one channel node over its own disk and two connectors, and waits until they are ready.
     pub async fn start() -> Nodes {
-        Nodes::start_with(settings).await
+        Nodes::start_with(Settings::new()).await
     }
 
-    /// The same with connectors that are told something else.
-    pub async fn start_with(connector_settings: impl Fn(&ZooKeeper) -> Settings) -> Nodes {
+    /// The same with connectors that are told this too.
+    pub async fn start_with(connector: Settings) -> Nodes {
         let zookeeper = zookeeper().await;
         let issuer = Issuer::new();
         let mut channel = Gateway::channel(channel_settings(&zookeeper), &issuer);
         channel.launch().await;
+        Nodes::around(zookeeper, issuer, connector, vec![channel], None).await
+    }
+
+    /// Starts `count` channel nodes over one keyspace of a real cluster, and two connectors.
+    pub async fn sharing(count: u16) -> Nodes {
+        Nodes::sharing_with(zookeeper().await, count, Settings::new()).await
+    }
+
+    /// The same on this ZooKeeper; the first channel node has settings of its own.
+    pub async fn sharing_with(zookeeper: ZooKeeper, count: u16, first: Settings) -> Nodes {
+        let (points, issuer, keyspace) = (shared_cluster().await, Issuer::new(), Keyspace::new(1));
+        let settings = |n| {
+            let usual = sharing_settings(&zookeeper, &keyspace, &points);
+            if n == 0 { usual.but(first.clone()) } else { usual }
+        };
+        let mut channels: Vec<Gateway> = (0..count).map(|n| Gateway::channel(settings(n), &issuer)).collect();
+        migrate(&channels[0]).await;
+        for channel in &mut channels {
+            channel.launch().await;
+        }
+        Nodes::around(zookeeper, issuer, Settings::new(), channels, Some((keyspace, points))).await
+    }
+
+    async fn around(
+        zookeeper: ZooKeeper,
+        issuer: Issuer,
+        connector: Settings,
+        channels: Vec<Gateway>,
+        store: Option<(Keyspace, Vec<SocketAddr>)>,
+    ) -> Nodes {
         let mut connectors = Vec::new();
         for _ in 0..2 {
-            let mut connector =
-                Gateway::connector_at(|tcp, _| at(connector_settings(&zookeeper), tcp), &issuer);
+            let usual = settings(&zookeeper).and(connector.clone());
+            let mut connector = Gateway::connector_at(|tcp| at(usual, tcp), &issuer);
             connector.launch().await;
             connectors.push(connector);
         }
         let balancer = Balancer::start(connectors.iter().map(|connector| connector.tcp).collect()).await;
-        Nodes { zookeeper, channel, connectors, issuer, balancer }
+        let nodes = Nodes { zookeeper, channels, connectors, issuer, balancer, store };
+        nodes.linked(nodes.channels.len()).await;
+        nodes
+    }
+
+    /// What the channel nodes share.
+    pub fn store(&self) -> (&Keyspace, &[SocketAddr]) {
+        let (keyspace, points) = self.store.as_ref().expect("a store that nodes share");
+        (keyspace, points)
+    }
+
+    /// Starts one channel node more on the same store.
+    pub async fn join(&mut self) {
+        let (keyspace, points) = self.store();
+        let settings = sharing_settings(&self.zookeeper, keyspace, points);
+        let mut channel = Gateway::channel(settings, &self.issuer);
+        channel.launch().await;
+        self.channels.push(channel);
+        self.linked(self.channels.len()).await;
+    }
+
+    /// Waits until every connector and every channel node is linked to so many channel nodes, itself included.
+    pub async fn linked(&self, count: usize) {
+        let started = Instant::now();
+        loop {
+            let mut links = Vec::new();
+            for connector in &self.connectors {
+                links.push(Metrics::of(connector.http).await.get("whimbrel_connector_links") as usize);
+            }
+            for channel in &self.channels {
+                links.push(Metrics::of(channel.http).await.get("whimbrel_channel_peers") as usize + 1);
+            }
+            if links.iter().all(|links| *links == count) {
+                return;
+            }
+            assert!(started.elapsed() < PATIENCE, "{count} channel nodes: {links:?}");
+            tokio::time::sleep(Duration::from_millis(20)).await;
+        }
     }
 }
 
@@ -62,4 +135,8 @@ fn at(settings: Settings, tcp: SocketAddr) -> Settings {
 
 pub fn channel_settings(zookeeper: &ZooKeeper) -> Settings {
     settings(zookeeper).set("cluster.listen", format!("\"{}\"", free_port()))
+}
+
+fn sharing_settings(zookeeper: &ZooKeeper, keyspace: &Keyspace, points: &[SocketAddr]) -> Settings {
+    keyspace.settings(0, points).and(channel_settings(zookeeper))
 }

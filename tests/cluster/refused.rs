@@ -9,7 +9,7 @@ use crate::support::process::{Gateway, Settings};
 use crate::support::raw::{Raw, text};
 use crate::support::tokens::Issuer;
 
-async fn refused(mut node: Gateway, said: &str) {
+pub async fn refused(mut node: Gateway, said: &str) {
     node.spawn();
     let status = node.ended().await;
     let log = node.log();
@@ -22,7 +22,7 @@ async fn nodes_that_do_not_belong_are_refused_and_harm_nobody() {
     let nodes = Nodes::start().await;
     let (mut alice, _) = Raw::login(&nodes.connectors[0], "alice", "phone").await;
     let room = alice.create(&["bob"]).await;
-    // A second channel node, which has a store of its own.
+    // A second channel node, which has a store of its own; the other way round `several` has it.
     let second = Gateway::channel(channel_settings(&nodes.zookeeper), &nodes.issuer);
     refused(second, "several channel nodes need a shared store").await;
     let foreign = settings(&nodes.zookeeper).set("cluster.name", "\"other\"");
@@ -63,7 +63,7 @@ async fn garbage_on_the_link_port_harms_nobody() {
     let nodes = Nodes::start().await;
     let (mut alice, _) = Raw::login(&nodes.connectors[0], "alice", "phone").await;
     let room = alice.create(&["bob"]).await;
-    let status = cluster(&nodes.channel, &["status"]);
+    let status = cluster(&nodes.channels[0], &["status"]);
     let line = status.lines().find(|line| line.contains(" channel ")).unwrap();
     let port = line.split_whitespace().nth(2).unwrap().to_owned();
     for _ in 0..STRANGERS {
@@ -72,7 +72,7 @@ async fn garbage_on_the_link_port_harms_nobody() {
         _ = stranger.read(&mut [0; 64]).await;
     }
     alice.send(text(&room, "still here")).await;
-    let log = nodes.channel.log();
+    let log = nodes.channels[0].log();
     let told = log.matches("a link was refused").count();
     assert!((1..STRANGERS / 4).contains(&told), "{told} lines for {STRANGERS} strangers");
 }

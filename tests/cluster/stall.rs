@@ -5,8 +5,9 @@ use std::time::{Duration, Instant};
 use client::{Client, Event, Since};
 use futures::StreamExt as _;
 
-use crate::nodes::{Nodes, settings};
+use crate::nodes::Nodes;
 use crate::support::metrics::Metrics;
+use crate::support::process::Settings;
 use crate::support::soon;
 
 /// Longer than any lease, than a link's patience, and than its routes are kept.
@@ -16,7 +17,7 @@ const BACK: Duration = Duration::from_secs(25);
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn devices_of_a_connector_that_stands_still_go_elsewhere_and_stay_there() {
-    let nodes = Nodes::start_with(|zookeeper| settings(zookeeper).set("limits.heartbeat_ms", 1_000)).await;
+    let nodes = Nodes::start_with(Settings::new().set("limits.heartbeat_ms", 1_000)).await;
     let log_in = async |connector: usize, user: &str| {
         let builder = Client::builder(nodes.connectors[connector].tcp_url()).token(nodes.issuer.token(user));
         builder.installation("phone").connect().await.unwrap()

@@ -10,6 +10,9 @@
 //! | `writers`, `tail` | senders and readers of conversations that several gateways serve |
 //! | `stored` | what is stored in a real cluster, held against itself |
 //! | `crash` | F1: kill -9 of the whole node |
+//! | `channel_crash`, `channel_stall` | F2, F3: kill -9 of a channel node among others; SIGSTOP for longer than its lease |
+//! | `channel_cut`, `channel_alone` | F5, F7: a channel node loses ZooKeeper; all of ZooKeeper is down |
+//! | `channel_load` | what these have in common |
 //! | `two_writers` | F3: two gateways that both take themselves for the owner; one is stalled, cut off, and its clock wrong |
 //! | `store_cut` | F6: the way to the store is cut one way |
 //! | `store_nodes` | F8: one of three nodes of the store is lost, then two |
@@ -22,12 +25,20 @@
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, clippy::print_stdout, clippy::print_stderr)]
 
 mod args;
+mod channel_alone;
+mod channel_crash;
+mod channel_cut;
+mod channel_load;
+mod channel_stall;
 mod crash;
 mod files;
 mod fsync;
 mod full;
 mod load;
 mod network;
+#[allow(dead_code, reason = "these rows need no balancer")]
+#[path = "../cluster/nodes.rs"]
+mod nodes;
 mod power;
 mod prober;
 mod report;
@@ -79,13 +90,20 @@ const fn row_over_cql(row: Row, usual: bool) -> Row {
     Row { store: Store::Cql, usual, ..row }
 }
 
-pub const ROWS: [Row; 10] = [
+pub const ROWS: [Row; 14] = [
     row("F1", "kill -9 of the whole node under load", |s| Box::pin(crash::run(s))),
+    row_over_cql(
+        row("F2", "kill -9 of a channel node among others", |s| Box::pin(channel_crash::run(s))),
+        true,
+    ),
     row_over_cql(
         row("F3", "two owners of everything, one of them stale", |s| Box::pin(two_writers::run(s))),
         true,
     ),
+    row_over_cql(row("F3", "a channel node stalls among others", |s| Box::pin(channel_stall::run(s))), true),
+    row_over_cql(row("F5", "a channel node loses ZooKeeper", |s| Box::pin(channel_cut::run(s))), true),
     row_over_cql(row("F6", "the store is cut off one way", |s| Box::pin(store_cut::run(s))), true),
+    row_over_cql(row("F7", "all of ZooKeeper is down", |s| Box::pin(channel_alone::run(s))), true),
     row_over_cql(
         row("F8", "one store node of three is lost, then two", |s| Box::pin(store_nodes::run(s))),
         false,

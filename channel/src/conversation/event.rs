@@ -2,10 +2,11 @@
 
 use idgen::NodeId;
 use protocol::limit::CLIENT_MSG_ID_BYTES;
+use protocol::names;
 use protocol::v1;
-use storage::StoreError;
 use storage::log::{AppendOutcome, Opened, SenderSlot, StoredEntry};
 use storage::member::Cursors;
+use storage::{ConversationKey, StoreError};
 
 /// A client_msg_id of the right length.
 pub type MsgId = [u8; CLIENT_MSG_ID_BYTES];
@@ -41,6 +42,27 @@ pub struct Request {
     pub to: ReplyTo,
     pub user: String,
     pub body: Body,
+}
+
+impl Request {
+    /// Whether it passes without a trace: what it says is neither stored nor looked up.
+    pub fn is_passing(&self) -> bool {
+        matches!(&self.body, Body::Send(send) if send.no_store && send.relation.is_none())
+    }
+
+    /// Whether the id of this conversation, a direct one, names the user who asks.
+    pub fn is_of_its_user(&self, key: &ConversationKey) -> bool {
+        names::direct_peer(&key.conversation, &self.user).is_some()
+    }
+
+    /// Whether it may write the first entry of a conversation.
+    pub fn may_create(&self, key: &ConversationKey) -> bool {
+        match &self.body {
+            Body::Create(_) => true,
+            Body::Send(send) => !send.no_store && self.is_of_its_user(key),
+            Body::Change(_) | Body::Mark(_) | Body::Signal(_) => false,
+        }
+    }
 }
 
 /// What is asked.

@@ -20,6 +20,9 @@ impl ChannelNode {
         let Some(place) = self.login.place() else {
             return self.login.refuse(connector, attach.attach_id, Code::OVERLOADED);
         };
+        if let (Some(peers), Some(who)) = (&self.peers, &attach.identity) {
+            peers.came(&who.tenant, &who.user);
+        }
         let login = self.login.clone();
         self.work.spawn(async move {
             login.attach(connector, attach).await;
@@ -58,7 +61,7 @@ impl ChannelNode {
         let (node, place) = (self.clone(), self.readers.place(&tenant, &user));
         self.work.spawn(async move {
             let watcher = Watcher { device, epoch, connector };
-            node.watches.tell_all(&node.links, watcher, &tenant, place.is_some()).await;
+            node.watches.tell_all(watcher, &tenant, place.is_some()).await;
             drop(place);
         });
     }

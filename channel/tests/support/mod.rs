@@ -110,10 +110,7 @@ impl World {
     }
 
     pub fn connector(&self, number: u16) -> Connector {
-        let (told, inbox) = mpsc::channel(INBOX);
-        let recorder = Arc::new(Recorder { node: node_id(NodeType::Connector, number), told });
-        let link = self.node.connect(recorder.clone());
-        Connector { link, recorder, inbox, last_id: 0 }
+        Connector::of(&self.node, number)
     }
 }
 
@@ -180,6 +177,14 @@ pub fn attach(attach_id: u64, user: &str, installation: &str) -> ToChannel {
 }
 
 impl Connector {
+    /// One that is linked to this node.
+    pub fn of(node: &Arc<ChannelNode>, number: u16) -> Connector {
+        let (told, inbox) = mpsc::channel(INBOX);
+        let recorder = Arc::new(Recorder { node: node_id(NodeType::Connector, number), told });
+        let link = node.connect(recorder.clone());
+        Connector { link, recorder, inbox, last_id: 0 }
+    }
+
     pub fn id(&self) -> NodeId {
         self.recorder.node
     }

@@ -14,7 +14,7 @@ use std::collections::VecDeque;
 use bytes::Bytes;
 use protocol::limit::MAX_LINK_MESSAGE_BYTES;
 use protocol::node::v1::link_message::Body;
-use protocol::node::v1::{LinkAck, Push, ToConnector, to_connector};
+use protocol::node::v1::{LinkAck, Peer, Push, ToChannel, ToConnector, peer, to_channel, to_connector};
 
 use super::hints::Hints;
 use super::wire::{Batch, encode};
@@ -113,6 +113,24 @@ impl LinkCore {
         }
         self.enqueue(encode(body).ok_or(Overrun)?);
         Ok(())
+    }
+
+    /// Queues what is said to a channel node. Another channel node's pushes give way to everything else: a stored one
+    /// goes without its content.
+    ///
+    /// # Errors
+    /// As [`LinkCore::offer`].
+    pub fn offer_to_channel(&mut self, mut message: ToChannel) -> Result<(), Overrun> {
+        if self.waiting_bytes >= MAX_PUSH_BYTES
+            && let Some(to_channel::Body::Peer(Peer { body: Some(peer::Body::Push(push)) })) =
+                &mut message.body
+        {
+            if push.seq == 0 {
+                return Ok(());
+            }
+            push.frame = Bytes::new();
+        }
+        self.offer(Body::ToChannel(message))
     }
 
     /// Queues what a channel node says. Pushes give way to everything else.

@@ -1,4 +1,5 @@
-//! A connector's link to one channel node: dials, dials again, and holds what waits meanwhile.
+//! A link to one channel node, of a connector or of another channel node: dials, dials again, and holds what waits
+//! meanwhile.
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
@@ -266,9 +267,11 @@ impl ChannelLink for DialledLink {
             return Err(LinkError::Closed);
         }
         let sure = matches!(message.body, Some(Said::Detach(_) | Said::Suspend(_) | Said::Revive(_)));
-        let body = Body::ToChannel(message);
         let mut core = self.shared.core.lock();
-        let taken = if sure { core.offer_surely(body) } else { core.offer(body) };
+        let taken = match sure {
+            true => core.offer_surely(Body::ToChannel(message)),
+            false => core.offer_to_channel(message),
+        };
         drop(core);
         match taken {
             Ok(()) => self.shared.wake.notify_one(),

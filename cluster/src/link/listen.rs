@@ -1,4 +1,4 @@
-//! The links that connectors dial to this channel node.
+//! The links that connectors and other channel nodes dial to this channel node.
 
 use std::collections::HashMap;
 use std::net::SocketAddr;
@@ -36,7 +36,8 @@ const FLUSH_LOOK: Duration = Duration::from_millis(10);
 
 /// The channel node that is linked to.
 pub trait LinkHost: Send + Sync + 'static {
-    /// A connector has a new link; the way to this node for what comes over it.
+    /// A node has a new link, or its link has a new connection; the way to this node for what comes over it. Whether it is
+    /// a connector or another channel node its id says.
     fn connect(&self, link: Arc<dyn ConnectorLink>) -> Arc<dyn ChannelLink>;
 
     /// That link is over for good.
@@ -153,12 +154,12 @@ impl LinkPort {
         }
     }
 
-    /// How many connectors have a session.
+    /// How many nodes have a session.
     pub fn count(&self) -> usize {
         self.links.lock().len()
     }
 
-    /// Waits until everything said is sent to the connectors that are connected, at most until then.
+    /// Waits until everything said is sent to the nodes that are connected, at most until then.
     pub async fn flush(&self, until: Instant) {
         let waits = || {
             let links = self.links.lock();
@@ -230,8 +231,8 @@ impl LinkPort {
             published.max(links.get(&node).map(|link| link.caller.incarnation))
         };
         let caller = self.config.me.admit(hello, role, newest)?;
-        if caller.node.node_type() != NodeType::Connector {
-            return Err(Refusal::new(Reason::Role, "links are for connectors"));
+        if !matches!(caller.node.node_type(), NodeType::Connector | NodeType::Channel) {
+            return Err(Refusal::new(Reason::Role, "links are for connectors and channel nodes"));
         }
         if links.len() >= MAX_LINKS && !links.contains_key(&caller.node) {
             return Err(Refusal::new(Reason::Busy, format!("{MAX_LINKS} links are all there may be")));
@@ -275,7 +276,7 @@ impl LinkPort {
             older.over.cancel();
         }
         let way = self.host.connect(as_link.clone());
-        tracing::info!(node = %link.caller.node, resumed = welcome.resumed, "a connector is linked");
+        tracing::info!(node = %link.caller.node, resumed = welcome.resumed, "a node is linked");
         let served = async {
             if let Err(end) = wired.write(&single(Body::Welcome(welcome))).await {
                 return end;
@@ -304,16 +305,16 @@ impl LinkPort {
         }
     }
 
-    /// Waits for the connector to come back; whether its session goes on elsewhere.
+    /// Waits for the node to come back; whether its session goes on elsewhere.
     async fn linger(&self, link: &Arc<Accepted>, end: &LinkEnd, replaced: &CancellationToken) -> bool {
         match end {
             LinkEnd::Replaced => return true,
             LinkEnd::Stopped => return false,
             _ if end.is_final() => {
-                tracing::warn!(node = %link.caller.node, %end, "a connector's link begins anew");
+                tracing::warn!(node = %link.caller.node, %end, "a node's link begins anew");
                 return false;
             }
-            _ => tracing::warn!(node = %link.caller.node, %end, "a connector's link is broken"),
+            _ => tracing::warn!(node = %link.caller.node, %end, "a node's link is broken"),
         }
         let mut views = self.membership.watch();
         let gone = views.wait_for(|view| {
@@ -337,7 +338,7 @@ impl LinkPort {
         }
         drop(links);
         self.host.disconnect(as_link);
-        tracing::info!(node = %link.caller.node, "a connector is gone");
+        tracing::info!(node = %link.caller.node, "a linked node is gone");
     }
 }
 

@@ -7,7 +7,7 @@ use proptest::collection::vec;
 use proptest::prelude::*;
 use protocol::limit::MAX_LINK_MESSAGE_BYTES;
 use protocol::node::v1::link_message::Body;
-use protocol::node::v1::{ToConnector, to_connector};
+use protocol::node::v1::{Peer, ToChannel, ToConnector, UserPush, peer, to_channel, to_connector};
 use whimbrel_cluster::link::core::{
     LinkCore, MAX_PUSH_BYTES, MAX_WAITING_BYTES, Miscounted, Overrun, SURE_BYTES, WINDOW_BYTES,
 };
@@ -214,6 +214,39 @@ fn pushes_to_a_full_link_become_one_hint_a_conversation() {
     core.offer_to_connector(kick(1)).unwrap();
     assert_eq!(hints(drain(&mut core)), [(99, 3)], "the newest seq, for all who missed something");
     assert_eq!(core.held(), (0, false));
+}
+
+#[test]
+fn a_push_to_another_channel_node_goes_without_content_where_the_link_is_full() {
+    let said = |seq: u64| {
+        let push =
+            UserPush { users: vec!["u".into()], frame: vec![7; 60_000].into(), seq, ..UserPush::default() };
+        ToChannel { body: Some(to_channel::Body::Peer(Peer { body: Some(peer::Body::Push(push)) })) }
+    };
+    let mut core = LinkCore::default();
+    let mut whole = 0;
+    while core.held().0 < MAX_PUSH_BYTES {
+        whole += 1;
+        core.offer_to_channel(said(whole)).unwrap();
+    }
+    let before = core.held().0;
+    core.offer_to_channel(said(0)).unwrap();
+    assert_eq!(core.held().0, before, "what is not stored is dropped");
+    for seq in 1..=1_000 {
+        core.offer_to_channel(said(whole + seq)).unwrap();
+    }
+    assert!(core.held().0 < before + 100_000);
+    let told: Vec<(u64, usize)> = drain(&mut core)
+        .into_iter()
+        .map(|body| match body {
+            Body::ToChannel(ToChannel {
+                body: Some(to_channel::Body::Peer(Peer { body: Some(peer::Body::Push(push)) })),
+            }) => (push.seq, push.frame.len()),
+            other => panic!("{other:?}"),
+        })
+        .collect();
+    let expected = (1..=whole + 1_000).map(|seq| (seq, if seq <= whole { 60_000 } else { 0 }));
+    assert_eq!(told, expected.collect::<Vec<_>>());
 }
 
 #[test]

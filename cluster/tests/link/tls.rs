@@ -4,11 +4,12 @@ use std::path::Path;
 
 use cluster::link::LinkConfig;
 use cluster::link::tls::{CHANNEL_URI, CONNECTOR_URI, LinkTls, LinkTlsError};
+use idgen::NodeType;
 use rcgen::{BasicConstraints, CertificateParams, IsCa, Issuer, KeyPair, SanType};
 use tempfile::TempDir;
 use whimbrel_cluster as cluster;
 
-use super::support::{Dialler, Port, channel, config, connector, until};
+use super::support::{Dialler, Port, channel, config, connector, node, until};
 
 struct Authority {
     directory: TempDir,
@@ -69,6 +70,20 @@ async fn only_nodes_of_the_authority_in_their_own_role_are_linked() {
     for (what, dialler) in refused {
         assert!(!dialler.link.is_connected() && *dialler.events.began.lock() == 0, "{what}");
     }
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn channel_nodes_link_with_each_other_by_their_own_certificates() {
+    let ours = Authority::new();
+    let port = Port::start(with(&ours.node("channel", &[CHANNEL_URI]), config(channel(), 1))).await;
+    let peer = node(NodeType::Channel, 9);
+    let thief = with(&ours.node("connector", &[CONNECTOR_URI]), config(peer, 1));
+    let thief = Dialler::start(thief, channel(), port.address);
+    let good =
+        Dialler::start(with(&ours.node("peer", &[CHANNEL_URI]), config(peer, 1)), channel(), port.address);
+    until("the good one", || good.link.is_connected()).await;
+    tokio::time::sleep(std::time::Duration::from_millis(500)).await;
+    assert!(!thief.link.is_connected() && *thief.events.began.lock() == 0);
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]

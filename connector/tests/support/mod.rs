@@ -2,6 +2,7 @@
 #![allow(dead_code, clippy::unwrap_used, clippy::panic)]
 
 use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
 
 use bytes::{Bytes, BytesMut};
 use cluster::{ChannelLink, ConnectorLink, FixedMembership, LinkError};
@@ -29,6 +30,7 @@ pub struct Scripted {
     pub connector: Mutex<Option<Arc<dyn ConnectorLink>>>,
     pub seen: Mutex<Vec<Up>>,
     pub full: bool,
+    pub is_down: AtomicBool,
 }
 
 impl ChannelLink for Scripted {
@@ -51,6 +53,10 @@ impl ChannelLink for Scripted {
         self.seen.lock().push(body);
         Ok(())
     }
+
+    fn is_up(&self) -> bool {
+        !self.is_down.load(Ordering::Relaxed)
+    }
 }
 
 impl Scripted {
@@ -68,6 +74,15 @@ impl Scripted {
         let reply = ServerFrame { re, ..Default::default() };
         let target = Some(Target { device_id: 7, epoch: 1 });
         self.deliver(Down::Reply(node::Reply { target, frame: reply.encode_to_vec().into() }));
+    }
+
+    /// The ids of the requests that have come.
+    pub fn requests(&self) -> Vec<u64> {
+        let id = |body: &Up| match body {
+            Up::Request(request) => request.frame.as_ref().map(|frame| frame.id),
+            _ => None,
+        };
+        self.seen.lock().iter().filter_map(id).collect()
     }
 
     pub fn count(&self, which: impl Fn(&Up) -> bool) -> u64 {
@@ -125,7 +140,12 @@ pub fn world(full: bool) -> World {
     let membership = FixedMembership::single(node_id(NodeType::Connector), node_id(NodeType::Channel));
     let clock = Arc::new(ManualClock::new(NOW_MS));
     let connector = Connector::new(config, Verifier::new(auth).unwrap(), clock, Arc::new(membership));
-    let channel = Arc::new(Scripted { connector: Mutex::default(), seen: Mutex::default(), full });
+    let channel = Arc::new(Scripted {
+        connector: Mutex::default(),
+        seen: Mutex::default(),
+        full,
+        is_down: AtomicBool::new(false),
+    });
     *channel.connector.lock() = Some(connector.link());
     connector.add_channel(channel.clone());
     World { connector, channel, key }

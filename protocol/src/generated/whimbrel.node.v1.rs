@@ -13,7 +13,7 @@ pub struct Identity {
 }
 #[derive(Clone, PartialEq, ::prost::Message)]
 pub struct ToChannel {
-    #[prost(oneof = "to_channel::Body", tags = "1, 2, 3, 4, 5, 6, 7")]
+    #[prost(oneof = "to_channel::Body", tags = "1, 2, 3, 4, 5, 6, 7, 8")]
     pub body: ::core::option::Option<to_channel::Body>,
 }
 /// Nested message and enum types in `ToChannel`.
@@ -34,6 +34,9 @@ pub mod to_channel {
         Resend(super::Resend),
         #[prost(message, tag = "7")]
         Announce(super::Announce),
+        /// Since version 2.
+        #[prost(message, tag = "8")]
+        Peer(super::Peer),
     }
 }
 /// A device has logged in: find its DeviceId, give it a connection epoch, route its user's messages here.
@@ -279,6 +282,9 @@ pub struct Announce {
     pub anew: bool,
     #[prost(message, repeated, tag = "2")]
     pub sessions: ::prost::alloc::vec::Vec<AnnouncedSession>,
+    /// Since version 2. The sessions' users belong to another channel node now, which has been told: nobody has left.
+    #[prost(bool, tag = "3")]
+    pub moved: bool,
 }
 #[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]
 pub struct AnnouncedSession {
@@ -291,6 +297,75 @@ pub struct AnnouncedSession {
     /// The session waits for its device.
     #[prost(bool, tag = "4")]
     pub suspended: bool,
+    /// Since version 2. The device has said that nobody sits at it.
+    #[prost(bool, tag = "5")]
+    pub away: bool,
+    /// The conversations that it watches.
+    #[prost(string, repeated, tag = "6")]
+    pub watched: ::prost::alloc::vec::Vec<::prost::alloc::string::String>,
+}
+#[derive(Clone, PartialEq, ::prost::Message)]
+pub struct Peer {
+    #[prost(oneof = "peer::Body", tags = "1, 2, 3, 4")]
+    pub body: ::core::option::Option<peer::Body>,
+}
+/// Nested message and enum types in `Peer`.
+pub mod peer {
+    #[derive(Clone, PartialEq, ::prost::Oneof)]
+    pub enum Body {
+        #[prost(message, tag = "1")]
+        Push(super::UserPush),
+        #[prost(message, tag = "2")]
+        Subscribe(super::Subscribe),
+        #[prost(message, tag = "3")]
+        Presences(super::Presences),
+        #[prost(message, tag = "4")]
+        Epoch(super::Epoch),
+    }
+}
+/// One body for the devices of many users, all of whom the receiver owns: it knows their routes.
+#[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]
+pub struct UserPush {
+    #[prost(string, tag = "1")]
+    pub tenant: ::prost::alloc::string::String,
+    #[prost(string, repeated, tag = "2")]
+    pub users: ::prost::alloc::vec::Vec<::prost::alloc::string::String>,
+    /// As in Push. Empty where the link was full: a hint.
+    #[prost(bytes = "bytes", tag = "3")]
+    pub frame: ::prost::bytes::Bytes,
+    #[prost(bytes = "bytes", tag = "4")]
+    pub conversation: ::prost::bytes::Bytes,
+    #[prost(uint64, tag = "5")]
+    pub seq: u64,
+    #[prost(enumeration = "push::Telling", tag = "6")]
+    pub telling: i32,
+    /// The session that gets the answer instead.
+    #[prost(message, optional, tag = "7")]
+    pub except: ::core::option::Option<Target>,
+}
+/// The sender wants to be told of these users' presence, now and whenever it changes; or no more.
+#[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]
+pub struct Subscribe {
+    #[prost(string, tag = "1")]
+    pub tenant: ::prost::alloc::string::String,
+    #[prost(string, repeated, tag = "2")]
+    pub users: ::prost::alloc::vec::Vec<::prost::alloc::string::String>,
+    #[prost(bool, tag = "3")]
+    pub over: bool,
+}
+/// How users are whom the sender owns.
+#[derive(Clone, PartialEq, ::prost::Message)]
+pub struct Presences {
+    #[prost(string, tag = "1")]
+    pub tenant: ::prost::alloc::string::String,
+    #[prost(message, repeated, tag = "2")]
+    pub presences: ::prost::alloc::vec::Vec<super::super::v1::Presence>,
+}
+/// The highest connection epoch that the sender has given: the receiver's next ones are above it, whatever its clock says.
+#[derive(Clone, Copy, PartialEq, Eq, Hash, ::prost::Message)]
+pub struct Epoch {
+    #[prost(fixed64, tag = "1")]
+    pub latest: u64,
 }
 #[derive(Clone, PartialEq, ::prost::Message)]
 pub struct LinkMessage {

@@ -3,13 +3,47 @@
 use whimbrel_protocol::node::v1::link_message::Body;
 use whimbrel_protocol::node::v1::*;
 use whimbrel_protocol::v1::client_frame::Body as Asked;
-use whimbrel_protocol::v1::{ClientFrame, Content, Role, Send};
+use whimbrel_protocol::v1::{ClientFrame, Content, Presence, Role, Send};
 
 const DEVICE: u64 = 0x0007_404e_7970_0001;
 const CONNECTOR: u64 = 0x1001_7f00_0001_1ce8;
 const CHANNEL: u64 = 0x2002_7f00_0001_1d4c;
 
-/// Names and messages, one frame each.
+/// What version 2 has added: names and messages, one frame each.
+pub fn cases_2() -> Vec<(&'static str, Vec<LinkMessage>)> {
+    let session = AnnouncedSession {
+        tenant: "t".into(),
+        user: "alice".into(),
+        target: Some(target()),
+        suspended: false,
+        away: true,
+        watched: vec!["g:1".into(), "d:alice:bob".into()],
+    };
+    let moved = Announce { anew: false, sessions: vec![session], moved: true };
+    let push = UserPush {
+        tenant: "t".into(),
+        users: vec!["alice".into(), "bob".into()],
+        frame: vec![0x1A, 0].into(),
+        conversation: "g:1".into(),
+        seq: 70_000,
+        telling: push::Telling::Anyway.into(),
+        except: Some(target()),
+    };
+    let subscribe = Subscribe { tenant: "t".into(), users: vec!["carol".into()], over: true };
+    let presence = Presence { user: "carol".into(), online: true, since_ms: 1_772_368_496_000, state: 2 };
+    let presences = Presences { tenant: "t".into(), presences: vec![presence] };
+    let peers = [
+        ("peer_push", peer::Body::Push(push)),
+        ("peer_subscribe", peer::Body::Subscribe(subscribe)),
+        ("peer_presences", peer::Body::Presences(presences)),
+        ("peer_epoch", peer::Body::Epoch(Epoch { latest: 1_772_368_496_000_000 })),
+    ];
+    let peers = peers.map(|(name, body)| (name, to_channel::Body::Peer(Peer { body: Some(body) })));
+    let all = [("announce_moved", to_channel::Body::Announce(moved))].into_iter().chain(peers);
+    all.map(|(name, body)| (name, vec![message(to_channel(body))])).collect()
+}
+
+/// Names and messages of version 1, one frame each.
 pub fn cases() -> Vec<(&'static str, Vec<LinkMessage>)> {
     let mut all = opening();
     all.extend(to_channels());
@@ -75,8 +109,9 @@ fn to_channels() -> Vec<(&'static str, Vec<LinkMessage>)> {
         user: "alice".into(),
         target: Some(target()),
         suspended: true,
+        ..AnnouncedSession::default()
     };
-    let announce = Announce { anew: true, sessions: vec![session] };
+    let announce = Announce { anew: true, sessions: vec![session], moved: false };
     let bodies = [
         ("request", To::Request(request)),
         ("attach", To::Attach(attach)),

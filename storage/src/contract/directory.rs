@@ -110,6 +110,20 @@ pub async fn users_are_stored_and_replaced(fixture: &dyn Fixture) {
     assert_eq!(store.users("tenant", &[]).await.unwrap(), []);
 }
 
+pub async fn a_login_stores_user_and_device(fixture: &dyn Fixture) {
+    let (store, ann) = (fixture.open().await, device("ann", "phone"));
+    let info = |name: &str| UserInfo { name: name.into(), role: Role::Member };
+    assert_eq!(store.log_in(&ann, info("Ann"), None).await, Ok(None), "it has no id, and no candidate");
+    assert_eq!(store.log_in(&ann, info("Ann"), Some(web(1))).await, Ok(Some(web(1))));
+    assert_eq!(store.log_in(&ann, info("Ann B."), None).await, Ok(Some(web(1))), "another name");
+    assert_eq!(store.log_in(&ann, info("Ann C."), Some(web(2))).await, Ok(Some(web(1))), "a race was lost");
+    assert!(store.log_in(&device("ben", "phone"), info("Ben"), Some(web(1))).await.is_err());
+    let store = fixture.reopen(store).await;
+    assert_eq!(store.device(&ann, None).await, Ok(Some(web(1))));
+    let users = store.users(&ann.tenant, &["ann".to_owned()]).await.unwrap();
+    assert_eq!(users, [Some(info("Ann C."))]);
+}
+
 /// Every field is the highest it was ever told, whichever order the calls arrive in.
 pub async fn cursors_only_rise_in_any_order(fixture: &dyn Fixture) {
     let (store, key) = (fixture.open().await, key("c"));

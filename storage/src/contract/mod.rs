@@ -74,6 +74,7 @@ cases! {
         a_candidate_is_never_shared,
         the_last_device_of_a_worker,
         users_are_stored_and_replaced,
+        a_login_stores_user_and_device,
         cursors_only_rise_in_any_order,
         cursors_come_in_the_order_asked,
         memberships_by_latest_activity,

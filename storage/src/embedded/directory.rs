@@ -25,7 +25,30 @@ impl Directory for EmbeddedStore {
             let stored = self.reads.run(move |view| view.device(&named)).await?;
             let (None, Some(candidate)) = (stored, candidate) else { return Ok(stored) };
             let key = key.clone();
-            self.ask(|reply| Request::Device { key, candidate, reply }).await.map(Some)
+            self.ask(|reply| Request::Device { key, candidate, info: None, reply }).await.map(Some)
+        }
+        .boxed()
+    }
+
+    fn log_in<'a>(
+        &'a self,
+        key: &'a DeviceKey,
+        info: UserInfo,
+        candidate: Option<DeviceId>,
+    ) -> BoxFuture<'a, Result<Option<DeviceId>, StoreError>> {
+        async move {
+            let key = key.clone();
+            if let Some(candidate) = candidate {
+                let info = Some(info);
+                return self.ask(|reply| Request::Device { key, candidate, info, reply }).await.map(Some);
+            }
+            let (tenant, user) = (key.tenant.clone(), key.user.clone());
+            let read = move |view: &View| Ok((view.device(&key)?, view.user(&key.tenant, &key.user)?));
+            let (device, stored) = self.reads.run(read).await?;
+            if device.is_some() && stored.as_ref() != Some(&info) {
+                self.ask(|reply| Request::User { tenant, user, info, reply }).await?;
+            }
+            Ok(device)
         }
         .boxed()
     }

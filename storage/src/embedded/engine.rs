@@ -19,7 +19,10 @@ use crate::error::StoreError;
 const OPEN_FILES: usize = 256;
 /// Threads that write tables and merge them.
 const ENGINE_THREADS: usize = 2;
-const KEYSPACES: [&str; 3] = ["entries", "state", "directory"];
+const KEYSPACES: [&str; 3] = ["entries", "state", DIRECTORY];
+const DIRECTORY: &str = "directory";
+/// The directory gathers this part of what the others may: what each login leaves in it stays in memory until then.
+const DIRECTORY_SHARE: u64 = 8;
 
 /// A row to write, or without a value to remove.
 pub(super) type Change = (Key, Option<UserValue>);
@@ -69,8 +72,11 @@ impl Engine {
         if !fresh && let Some(name) = KEYSPACES.iter().find(|name| !database.keyspace_exists(name)) {
             return Err(OpenError::corrupt(dir, format!("the keyspace {name:?} is missing")));
         }
-        let options = || KeyspaceCreateOptions::default().max_memtable_size(config.memtable_bytes);
-        let [entries, state, directory] = KEYSPACES.map(|name| database.keyspace(name, options));
+        let [entries, state, directory] = KEYSPACES.map(|name| {
+            let share = if name == DIRECTORY { DIRECTORY_SHARE } else { 1 };
+            let bytes = config.memtable_bytes / share;
+            database.keyspace(name, || KeyspaceCreateOptions::default().max_memtable_size(bytes))
+        });
         Ok(Engine {
             entries: entries.map_err(failed)?,
             state: state.map_err(failed)?,

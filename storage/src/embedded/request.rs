@@ -29,6 +29,8 @@ pub(super) enum Request {
     Device {
         key: DeviceKey,
         candidate: DeviceId,
+        /// What to store of its user in the same commit.
+        info: Option<UserInfo>,
         reply: Reply<DeviceId>,
     },
     User {
@@ -78,7 +80,10 @@ impl Request {
             Self::Append(append, reply) => outcome(reply, group.append(&append)),
             Self::Fence(key, reply) => answer(reply, group.fence(&key)),
             Self::Raise { key, user, to, reply } => answer(reply, group.raise(&key, &user, to)),
-            Self::Device { key, candidate, reply } => answer(reply, group.device(&key, candidate)),
+            Self::Device { key, candidate, info, reply } => {
+                let stored = info.map_or(Ok(()), |info| group.user(&key.tenant, &key.user, &info));
+                answer(reply, stored.and_then(|()| group.device(&key, candidate)))
+            }
             Self::User { tenant, user, info, reply } => answer(reply, group.user(&tenant, &user, &info)),
             Self::TakePresence { tenant, reply } => answer(reply, group.take_presence(&tenant)),
             Self::Record { tenant, epoch, changes, reply } => {
