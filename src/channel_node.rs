@@ -7,6 +7,7 @@ use std::time::Duration;
 use channel::config::ChannelConfig;
 use channel::node::{ChannelNode, Host};
 use cluster::link::listen::LinkPort;
+use cluster::link::traffic::Traffic;
 use cluster::{JoinError, Membership as _, ZooKeeperMembership};
 use futures::future::BoxFuture;
 use idgen::{NodeType, SystemClock};
@@ -39,6 +40,7 @@ struct Inner {
     channel: Arc<ChannelNode>,
     port: Arc<LinkPort>,
     member: Arc<ZooKeeperMembership>,
+    traffic: Arc<Traffic>,
     draining: AtomicBool,
 }
 
@@ -64,11 +66,13 @@ impl ChannelProcess {
         let channel = ChannelNode::join(node, store.shared(), Arc::new(SystemClock), member.clone()).await?;
         let link_config = membership::link_config(config, &member)?;
         channel.follow(link_config.clone());
+        let traffic = link_config.traffic.clone();
         let port = LinkPort::new(Arc::new(link_config), Arc::new(Host(channel.clone())), member.clone());
         let tasks = TaskTracker::new();
         tasks.spawn(port.clone().serve(listener));
         let pages = PlainHttp::default();
-        let inner = Arc::new(Inner { store, channel, port, member, draining: AtomicBool::new(false) });
+        let inner =
+            Arc::new(Inner { store, channel, port, member, traffic, draining: AtomicBool::new(false) });
         for (listening, router) in [
             (probes, http::router(inner.clone() as Arc<dyn Status>)),
             (operator, admin::router(inner.channel.clone())),
@@ -89,10 +93,9 @@ impl ChannelProcess {
     /// Finishes what is in flight, leaves the cluster and closes the store; what was cut off at the deadline.
     pub async fn drain(self, deadline: Duration) -> Vec<String> {
         let until = Instant::now() + deadline;
-        let Inner { store, channel, port, member, draining } = &*self.inner;
+        let Inner { store, channel, port, member, draining, .. } = &*self.inner;
         draining.store(true, Ordering::Release);
         member.publish(|record| record.draining = true);
-        self.pages.stop();
         // Until everybody knows, who owned this node's slots is still asked here, and answers.
         if member.snapshot().channels().nth(1).is_some() {
             tokio::time::sleep(HANDOVER.min(deadline / 4)).await;
@@ -104,6 +107,8 @@ impl ChannelProcess {
         // What was answered last still goes out.
         port.flush(until).await;
         port.stop().await;
+        // Until here a probe is told why this node is not ready.
+        self.pages.stop();
         member.leave().await;
         self.tasks.close();
         self.tasks.wait().await;
@@ -129,6 +134,7 @@ impl Status for Inner {
             Metric::gauge("channel", "links", "Connectors linked now.", links),
             Metric::gauge("channel", "peers", "Other channel nodes linked now.", peers),
         ];
+        metrics.extend(status::link_metrics(&self.traffic));
         metrics.extend(status::channel_metrics(&self.channel, &self.store));
         metrics
     }

@@ -126,6 +126,8 @@ impl OpenStore {
                     ("refused", "Appends not made: the cluster was out of reach.", stats.refused),
                     ("unknown", "Appends whose outcome was found out by opening the log.", stats.unknown),
                     ("opens", "Logs taken over.", stats.opens),
+                    ("rounds", "Rounds of ledgers, each with appends of many conversations.", stats.rounds),
+                    ("ledgers", "Ledgers taken over.", stats.ledgers),
                 ]
             }
         }
@@ -159,7 +161,7 @@ fn embedded_config(config: &Config) -> EmbeddedConfig {
 pub async fn migrate(config: &Config) -> Result<Report, StoreOpenError> {
     let replication = replicas::read(&config.cql.replication).map_err(StoreOpenError::Setting)?;
     let compaction = Some(config.cql.compaction.clone()).filter(|clause| !clause.is_empty());
-    let schema = SchemaConfig { replication, compaction };
+    let schema = SchemaConfig { replication, compaction, ledgers: config.cql.ledgers };
     Ok(Box::pin(driver::migrate(&driver_config(config)?, &schema)).await?)
 }
 
@@ -177,6 +179,8 @@ fn driver_config(config: &Config) -> Result<DriverConfig, StoreOpenError> {
         request_timeout: Duration::from_millis(cql.request_timeout_ms),
         conditional_timeout: Duration::from_millis(cql.append_timeout_ms),
         requests_at_once: cql.requests_at_once,
+        gathered_partitions: cql.gathered_partitions,
+        gathered_bytes: cql.gathered_bytes,
         ..DriverConfig::new(cql.hosts.clone(), cql.keyspace.clone())
     })
 }

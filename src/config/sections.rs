@@ -291,6 +291,10 @@ section! {
         /// How `whimbrel store migrate` has the log's table compacted when it makes it, as CQL writes it, for example
         /// "{'class': 'LeveledCompactionStrategy'}"; "" leaves it to the cluster.
         compaction: String = String::new();
+        /// How many ledgers `whimbrel store migrate` gives to tables that it makes; 0 is none. With ledgers one conditional
+        /// write commits messages of many conversations: for one gateway and many busy conversations, see docs/STORE.md.
+        /// Tables that are there stay as they were made.
+        ledgers: u16 = 0, in 0..=4_096;
         /// Days after which an entry is forgotten, and served without content; 0 keeps entries for good. Holds for entries
         /// that are appended from now on.
         retention_days: u32 = 0, in 0..=7_300;
@@ -305,6 +309,11 @@ section! {
         append_timeout_ms: u64 = 10_000, in 100..=120_000;
         /// Requests under way at once. Sixteen times as many may wait; whoever comes then is told OVERLOADED.
         requests_at_once: usize = 512, in 1..=32_768;
+        /// Partitions that one request writes while many wait, where every node has every row; 1 for one each. The nodes'
+        /// own limits for batches of several partitions count too.
+        gathered_partitions: usize = 10, in 1..=1_000;
+        /// The bytes of such a request, about.
+        gathered_bytes: usize = 4_096, in 0..=1_048_576;
         /// By how much the clocks of gateways and cluster may differ, in milliseconds: a device that asks what has changed
         /// is told once more of what changed so shortly before.
         overlap_ms: u64 = 60_000, in 0..=3_600_000;

@@ -111,6 +111,10 @@ pub trait Inventory: Send + Sync + 'static {
     /// Those of the users, active members of the conversation, in whose lists it does not stand where its latest entry
     /// puts it: `listed` would not tell them of it.
     fn unlisted<'a>(&'a self, key: &'a ConversationKey, users: &'a [String]) -> Asked<'a, Vec<String>>;
+
+    /// What contradicts itself, in words, in rows of the conversation that no other question shows, from the entry `from`
+    /// on and some before it. What is being written just now is none of it.
+    fn contradictions<'a>(&'a self, key: &'a ConversationKey, from: u64) -> Asked<'a, Vec<String>>;
 }
 
 /// Of a store that keeps none, such as one that only tests have: every question is an error.
@@ -158,6 +162,10 @@ impl Inventory for NoInventory {
     }
 
     fn unlisted<'a>(&'a self, _: &'a ConversationKey, _: &'a [String]) -> Asked<'a, Vec<String>> {
+        none()
+    }
+
+    fn contradictions<'a>(&'a self, _: &'a ConversationKey, _: u64) -> Asked<'a, Vec<String>> {
         none()
     }
 }

@@ -17,8 +17,8 @@ struct InMemory {
 }
 
 impl InMemory {
-    fn new(config: &CqlConfig, faults: Faults) -> InMemory {
-        let tables = FakeTables::new(1);
+    fn new(config: &CqlConfig, faults: Faults, ledgers: u16) -> InMemory {
+        let tables = FakeTables::new(1).with_ledgers(ledgers);
         tables.set_faults(faults);
         InMemory { tables: Arc::new(tables), config: CqlConfig { overlap: Duration::ZERO, ..config.clone() } }
     }
@@ -48,27 +48,37 @@ impl Fixture for InMemory {
 }
 
 #[expect(clippy::print_stdout, reason = "the count of cases is worth a line")]
-async fn run(config: CqlConfig, faults: Faults) {
-    let cases = contract::run(|| InMemory::new(&config, faults), |case| println!("contract: {case}")).await;
+async fn run(config: CqlConfig, faults: Faults, ledgers: u16) {
+    let fresh = || InMemory::new(&config, faults, ledgers);
+    let cases = contract::run(fresh, |case| println!("contract: {case}")).await;
     println!("contract: {cases} cases passed on CQL tables in memory");
 }
 
 #[tokio::test]
 async fn as_it_is_by_default() {
-    run(CqlConfig::default(), Faults::default()).await;
+    run(CqlConfig::default(), Faults::default(), 0).await;
 }
 
 /// Buckets and periods end all the while, and hardly any log is remembered. The suite has batches of 259 entries.
 #[tokio::test(start_paused = true)]
 async fn with_small_buckets_and_periods_and_delays() {
-    let format = Format { bucket_seqs: 300, bucket_events: 8_192, period_us: 5_000 };
+    let format = Format { bucket_seqs: 300, bucket_events: 8_192, bucket_records: 4, period_us: 5_000 };
     let config = CqlConfig { remembered_logs: 2, format, ..CqlConfig::default() };
-    run(config, Faults { delay: Duration::from_millis(1), ..Faults::default() }).await;
+    let faults = Faults { delay: Duration::from_millis(1), ..Faults::default() };
+    run(config.clone(), faults, 0).await;
+    run(config, faults, 2).await;
 }
 
 /// Every change has a period of its own.
 #[tokio::test(start_paused = true)]
 async fn with_the_shortest_periods() {
     let format = Format { period_us: 1, ..Format::default() };
-    run(CqlConfig { format, ..CqlConfig::default() }, Faults::default()).await;
+    run(CqlConfig { format, ..CqlConfig::default() }, Faults::default(), 0).await;
+}
+
+#[tokio::test(start_paused = true)]
+async fn with_ledgers() {
+    let faults = Faults { delay: Duration::from_millis(1), ..Faults::default() };
+    run(CqlConfig::default(), faults, 1).await;
+    run(CqlConfig::default(), faults, 64).await;
 }

@@ -29,11 +29,16 @@ pub struct Nodes {
 impl Nodes {
     /// Starts one channel node over its own disk and two connectors, and waits until they are ready.
     pub async fn start() -> Nodes {
+        Nodes::start_with(Settings::new()).await
+    }
+
+    /// The same with connectors that are told this too.
+    pub async fn start_with(connector: Settings) -> Nodes {
         let zookeeper = zookeeper().await;
         let issuer = Issuer::new();
         let mut channel = Gateway::channel(channel_settings(&zookeeper), &issuer);
         channel.launch().await;
-        Nodes::around(zookeeper, issuer, vec![channel], None).await
+        Nodes::around(zookeeper, issuer, connector, vec![channel], None).await
     }
 
     /// Starts `count` channel nodes over one keyspace of a real cluster, and two connectors.
@@ -53,18 +58,20 @@ impl Nodes {
         for channel in &mut channels {
             channel.launch().await;
         }
-        Nodes::around(zookeeper, issuer, channels, Some((keyspace, points))).await
+        Nodes::around(zookeeper, issuer, Settings::new(), channels, Some((keyspace, points))).await
     }
 
     async fn around(
         zookeeper: ZooKeeper,
         issuer: Issuer,
+        connector: Settings,
         channels: Vec<Gateway>,
         store: Option<(Keyspace, Vec<SocketAddr>)>,
     ) -> Nodes {
         let mut connectors = Vec::new();
         for _ in 0..2 {
-            let mut connector = Gateway::connector_at(|tcp, _| at(settings(&zookeeper), tcp), &issuer);
+            let usual = settings(&zookeeper).and(connector.clone());
+            let mut connector = Gateway::connector_at(|tcp| at(usual, tcp), &issuer);
             connector.launch().await;
             connectors.push(connector);
         }

@@ -106,7 +106,7 @@ pub const ROWS: [Row; 14] = [
     row_over_cql(row("F7", "all of ZooKeeper is down", |s| Box::pin(channel_alone::run(s))), true),
     row_over_cql(
         row("F8", "one store node of three is lost, then two", |s| Box::pin(store_nodes::run(s))),
-        false,
+        true,
     ),
     row("F10", "power loss: the journal's tail is torn", |s| Box::pin(power::run(s))),
     row("F11", "the disk is full; a sync fails", |s| Box::pin(full::run(s))),

@@ -4,7 +4,7 @@ const USAGE: &str = "\
 usage: ./test rolling [--rounds N] [--connectors N] [--channels N]
   --rounds N      every node is restarted so often, 1 unless given
   --connectors N  2 unless given, at least 2
-  --channels N    1 unless given
+  --channels N    2 unless given
 Each node is told to end (SIGTERM) and started again, one after the other, while devices send, read, and watch who
 is online; on a real ZooKeeper and a real Cassandra. The last line is rounds=N lost=N duplicated=N offline_seen=N:
 violations of what is promised, messages stored or shown twice, and how often somebody who was online all the time
@@ -21,7 +21,7 @@ pub struct Args {
 impl Args {
     /// Reads the words behind the program's name; `Err` is for the person who typed them.
     pub fn parse(mut words: impl Iterator<Item = String>) -> Result<Args, String> {
-        let mut args = Args { rounds: 1, connectors: 2, channels: 1 };
+        let mut args = Args { rounds: 1, connectors: 2, channels: 2 };
         while let Some(word) = words.next() {
             let (target, least) = match word.as_str() {
                 "--rounds" => (&mut args.rounds, 1),

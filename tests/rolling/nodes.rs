@@ -53,10 +53,8 @@ impl Nodes {
         }
         let mut connectors = Vec::new();
         for _ in 0..args.connectors {
-            let mut connector = Gateway::connector_at(
-                |tcp, _| common(Settings::new()).set("cluster.endpoints", format!("[\"tcp://{tcp}\"]")),
-                &issuer,
-            );
+            let at = |tcp| common(Settings::new()).set("cluster.endpoints", format!("[\"tcp://{tcp}\"]"));
+            let mut connector = Gateway::connector_at(at, &issuer);
             connector.launch().await;
             connectors.push(connector);
         }

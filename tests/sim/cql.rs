@@ -55,12 +55,14 @@ pub struct Tables {
 impl Tables {
     /// Empty ones.
     pub fn new(rng: &mut Rng, bug: Option<Bug>) -> Tables {
-        let fake = Arc::new(FakeTables::new(rng.next()));
+        let ledgers = *rng.pick(&[0, 0, 1, 8]);
+        let fake = Arc::new(FakeTables::new(rng.next()).with_ledgers(ledgers));
         fake.keep_journal();
         // A batch of a gateway has up to 128 entries.
         let format = Format {
             bucket_seqs: *rng.pick(&[128, 256, 4_096]),
             bucket_events: *rng.pick(&[16, 16_384]),
+            bucket_records: *rng.pick(&[128, 1_024]),
             period_us: *rng.pick(&[2_000_000, 60_000_000]),
         };
         // A tail that is forgotten is looked for.
@@ -113,8 +115,12 @@ impl World {
     /// Says what store there is, and has it be as the weather is.
     pub fn begin_store(&mut self) {
         let said = match &self.setup.tables {
-            Some(Tables { config, skew_us, .. }) => {
-                format!("the store is on CQL: {:?}, clocks wrong by up to {skew_us} us", config.format)
+            Some(Tables { fake: tables, config, skew_us, .. }) => {
+                let ledgers = tables.ledgers();
+                format!(
+                    "the store is on CQL, {ledgers} ledgers: {:?}, clocks wrong by up to {skew_us} us",
+                    config.format
+                )
             }
             None => "the store is simulated".to_owned(),
         };

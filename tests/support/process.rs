@@ -106,53 +106,37 @@ impl Gateway {
 
     /// Directory and configuration of a gateway that is not started yet.
     pub fn prepare(settings: Settings) -> Gateway {
-        let gateway = Gateway::new(Mode::Serve);
-        fs::write(gateway.config(), gateway.config_text(&settings)).unwrap();
-        gateway
+        Gateway::configured(Mode::Serve, &Issuer::new(), |_| settings)
     }
 
     /// Another gateway that takes the same tokens, not started yet.
     #[allow(dead_code, reason = "not every test has two gateways")]
     pub fn prepare_beside(other: &Gateway, settings: Settings) -> Gateway {
-        let mut gateway = Gateway::new(Mode::Serve);
-        gateway.issuer = other.issuer.clone();
-        fs::write(gateway.config(), gateway.config_text(&settings)).unwrap();
-        gateway
+        Gateway::configured(Mode::Serve, &other.issuer, |_| settings)
     }
 
     /// A connector of a cluster that is not started yet; it takes the tokens of this issuer.
     #[allow(dead_code, reason = "not every test has a cluster")]
     pub fn connector(settings: Settings, issuer: &Issuer) -> Gateway {
-        Gateway::node(Mode::Connector, settings, issuer)
+        Gateway::configured(Mode::Connector, issuer, |_| settings)
+    }
+
+    /// The same, with settings that depend on where it takes devices over TCP.
+    #[allow(dead_code, reason = "not every test has a cluster")]
+    pub fn connector_at(settings: impl FnOnce(SocketAddr) -> Settings, issuer: &Issuer) -> Gateway {
+        Gateway::configured(Mode::Connector, issuer, settings)
     }
 
     /// A channel node of a cluster that is not started yet.
     #[allow(dead_code, reason = "not every test has a cluster")]
     pub fn channel(settings: Settings, issuer: &Issuer) -> Gateway {
-        Gateway::node(Mode::Channel, settings, issuer)
+        Gateway::configured(Mode::Channel, issuer, |_| settings)
     }
 
-    /// A connector whose settings depend on where it takes devices: over TCP, over HTTP.
-    #[allow(dead_code, reason = "not every test has a cluster")]
-    pub fn connector_at(
-        settings: impl FnOnce(SocketAddr, SocketAddr) -> Settings,
-        issuer: &Issuer,
-    ) -> Gateway {
-        Gateway::configured(Mode::Connector, settings, issuer)
-    }
-
-    fn node(mode: Mode, settings: Settings, issuer: &Issuer) -> Gateway {
-        Gateway::configured(mode, |_, _| settings, issuer)
-    }
-
-    fn configured(
-        mode: Mode,
-        settings: impl FnOnce(SocketAddr, SocketAddr) -> Settings,
-        issuer: &Issuer,
-    ) -> Gateway {
+    fn configured(mode: Mode, issuer: &Issuer, settings: impl FnOnce(SocketAddr) -> Settings) -> Gateway {
         let mut gateway = Gateway::new(mode);
         gateway.issuer = issuer.clone();
-        let settings = settings(gateway.tcp, gateway.http);
+        let settings = settings(gateway.tcp);
         fs::write(gateway.config(), gateway.config_text(&settings)).unwrap();
         gateway
     }

@@ -50,8 +50,9 @@ impl Migrate {
 }
 
 fn told(report: &Report, place: &str) -> String {
-    let Report { server, from, to } = report;
+    let Report { server, from, to, ledgers } = report;
     match from {
+        None if *ledgers > 0 => format!("{place}: schema {to} was made, with {ledgers} ledgers ({server})"),
         None => format!("{place}: schema {to} was made ({server})"),
         Some(from) if from == to => format!("{place}: nothing to do, it has schema {to} ({server})"),
         Some(from) => format!("{place}: brought from schema {from} to {to} ({server})"),

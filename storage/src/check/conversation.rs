@@ -88,6 +88,9 @@ impl Check<'_, '_, '_, '_> {
             }
             self.lists(people.active()).await?;
         }
+        let rows = self.store.inventory().contradictions(self.key, first).await;
+        let rows = self.report.readable("a row of the log", rows)?.unwrap_or_default();
+        rows.into_iter().for_each(|why| self.report.found(Fault::Rows { why }));
         Ok(())
     }
 

@@ -51,6 +51,9 @@ pub enum Fault {
     Shown { user: String, told: u64, counted: u64 },
     #[error("it is not in the list of conversations of its member {user}")]
     Unlisted { user: String },
+    /// Rows that no reader is given contradict each other.
+    #[error("{why}")]
+    Rows { why: String },
 }
 
 impl Fault {
@@ -74,6 +77,7 @@ impl Fault {
             Fault::Unread { .. } => "unread",
             Fault::Shown { .. } => "shown",
             Fault::Unlisted { .. } => "unlisted",
+            Fault::Rows { .. } => "rows",
         }
     }
 }

@@ -6,7 +6,9 @@ use futures::future::BoxFuture;
 use super::CqlStore;
 use super::Found;
 use super::batch::Batch;
-use super::tables::{Bucket, Cas, CasError, Commit, EntryRange, EntryRow, LogName, Reading, SlotRow, Tables};
+use super::tables::{
+    Bucket, Cas, CasError, Commit, EntryRange, EntryRow, LogName, Reading, SlotRow, Tables, Write,
+};
 use super::tail::Tail;
 use crate::error::StoreError;
 use crate::key::ConversationKey;
@@ -18,7 +20,10 @@ const TELLINGS: usize = 3;
 impl<T: Tables> Log for CqlStore<T> {
     fn open<'a>(&'a self, key: &'a ConversationKey) -> BoxFuture<'a, Found<Opened>> {
         async move {
-            let opened = self.open_log(key).await?;
+            let opened = match self.ledgers.is_empty() {
+                true => self.open_log(key).await?,
+                false => self.open_in_ledger(key).await?,
+            };
             self.counters.opened();
             Ok(opened)
         }
@@ -28,7 +33,11 @@ impl<T: Tables> Log for CqlStore<T> {
     fn append(&self, append: Append) -> BoxFuture<'_, AppendOutcome> {
         async move {
             let entries = append.entries.len();
-            let outcome = self.try_append(append).await.unwrap_or_else(AppendOutcome::Refused);
+            let outcome = match self.ledgers.is_empty() {
+                true => self.try_append(append).await,
+                false => self.append_in_ledger(append).await,
+            };
+            let outcome = outcome.unwrap_or_else(AppendOutcome::Refused);
             self.counters.appended(&outcome, entries);
             outcome
         }
@@ -81,16 +90,7 @@ impl<T: Tables> CqlStore<T> {
         if !tail.is(append.epoch, append.expected_tip) {
             return Ok(AppendOutcome::Conflict { tip: tail.end.tip, epoch: tail.epoch });
         }
-        let version = self.tables.now().max(tail.changed + 1);
-        let (batch, entries) = Batch::of(&append, &tail.end, version);
-        let commit = Commit {
-            bucket: tail.bucket.clone(),
-            expected: tail.expected,
-            epoch: tail.epoch,
-            end: batch.end.clone(),
-            entries,
-            ttl: self.ttl(),
-        };
+        let (batch, commit) = self.planned(&append, &tail);
         match self.commit(commit).await? {
             Settled::Applied => {}
             Settled::Lost { tip, epoch } => {
@@ -99,11 +99,26 @@ impl<T: Tables> CqlStore<T> {
             }
             Settled::Unknown(error) => return Ok(AppendOutcome::Unknown(error)),
         }
-        match self.follow(batch, tail, &append.active).await {
+        match self.follow(batch, tail, &append.active, Vec::new()).await {
             Ok(tail) => self.remember(tail),
             Err(error) => return Ok(AppendOutcome::Unknown(error)),
         }
         Ok(AppendOutcome::Applied)
+    }
+
+    /// What an append is where the log ends.
+    pub(super) fn planned(&self, append: &Append, tail: &Tail) -> (Batch, Commit) {
+        let version = self.tables.now().max(tail.changed + 1);
+        let (batch, entries) = Batch::of(append, &tail.end, version);
+        let commit = Commit {
+            bucket: tail.bucket.clone(),
+            expected: tail.expected,
+            epoch: tail.epoch,
+            end: batch.end.clone(),
+            entries,
+            ttl: self.ttl(),
+        };
+        (batch, commit)
     }
 
     /// A batch reaches at most into the bucket behind its own.
@@ -154,12 +169,18 @@ impl<T: Tables> CqlStore<T> {
         Ok(self.tables.entries(bucket, range).await?.pop())
     }
 
-    /// Writes what follows from a committed batch; the log's end behind it.
-    async fn follow(&self, batch: Batch, tail: Tail, active: &Users) -> Found<Tail> {
+    /// Writes what follows from a committed batch, and `first` before readers see it; the log's end behind it.
+    pub(super) async fn follow(
+        &self,
+        batch: Batch,
+        tail: Tail,
+        active: &Users,
+        first: Vec<Write>,
+    ) -> Found<Tail> {
         let format = &self.config.format;
         let mut changed = batch.end.version;
         let lists = batch.listed(format, &tail.end, tail.changed, active);
-        self.write([batch.meanings(), lists.list].concat()).await?;
+        self.write([first, batch.meanings(), lists.list].concat()).await?;
         let mut rest = [batch.seats(changed), batch.senders()].concat();
         rest.push(batch.conversation(changed));
         self.write(rest).await?;
@@ -185,7 +206,7 @@ impl<T: Tables> CqlStore<T> {
         Ok(tail.followed_by(batch.end, changed, next))
     }
 
-    pub(super) async fn write(&self, writes: Vec<super::tables::Write>) -> Found<()> {
+    pub(super) async fn write(&self, writes: Vec<Write>) -> Found<()> {
         if writes.is_empty() { Ok(()) } else { self.tables.write(writes).await }
     }
 }

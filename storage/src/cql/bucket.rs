@@ -10,6 +10,7 @@ impl Format {
         match log {
             LogName::Conversation(_) => self.bucket_seqs.max(1),
             LogName::Presence(_) => self.bucket_events.max(1),
+            LogName::Ledger(_) => self.bucket_records.max(1),
         }
     }
 

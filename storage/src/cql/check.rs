@@ -49,6 +49,29 @@ pub enum Finding {
     Cursor { user: String, cursor: u64, tip: u64 },
 }
 
+impl Finding {
+    /// Whether it shows in no answer of the store.
+    pub fn is_hidden(&self) -> bool {
+        match self {
+            Finding::Repeated { .. }
+            | Finding::Unmarked { .. }
+            | Finding::Tip { .. }
+            | Finding::LastBatch { .. }
+            | Finding::Silent { .. }
+            | Finding::Silence { .. }
+            | Finding::Fate { .. }
+            | Finding::CopyLeads { .. }
+            | Finding::CopyDiffers => true,
+            Finding::Missing { .. }
+            | Finding::Undecodable { .. }
+            | Finding::CopyLags { .. }
+            | Finding::Member { .. }
+            | Finding::Spans { .. }
+            | Finding::Cursor { .. } => false,
+        }
+    }
+}
+
 /// What was looked at and found.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Checked {
@@ -88,9 +111,10 @@ pub async fn conversation<T: Tables>(
     bucket.number = bucket.number.saturating_sub(1);
     let mut walk = Walk::new(u64::from(bucket.number) * format.bucket_seqs, retention);
     let mut last = None;
+    let seen = copy.as_ref().map_or(0, |(end, _)| end.tip);
     while let Some(head) = tables.head(&bucket, Reading::Serial).await? {
         let Some(end) = walk.begins(head) else { break };
-        entries(tables, key, &bucket, &end, &mut walk).await?;
+        entries(tables, key, &bucket, (&end, seen), &mut walk).await?;
         walk.ends(format, &bucket, &end);
         last = Some(end);
         bucket.number += 1;
@@ -105,7 +129,7 @@ async fn entries<T: Tables>(
     tables: &T,
     key: &ConversationKey,
     bucket: &Bucket,
-    end: &End,
+    (end, seen): (&End, u64),
     walk: &mut Walk,
 ) -> Result<(), StoreError> {
     let mut first = 0;
@@ -117,6 +141,10 @@ async fn entries<T: Tables>(
         first = last.seq + 1;
         for row in &rows {
             let Some(meta) = walk.row(row, end) else { continue };
+            // Behind what readers see it may not be written yet.
+            if row.seq > seen {
+                continue;
+            }
             beside(tables, key, row.seq, &meta, &mut walk.checked).await?;
         }
     }

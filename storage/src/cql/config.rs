@@ -36,12 +36,14 @@ pub struct Format {
     pub bucket_seqs: u64,
     /// Seqs of one bucket of a presence stream, and the most events of one batch: they are small.
     pub bucket_events: u64,
+    /// Records of one bucket of a ledger, and the most of one round.
+    pub bucket_records: u64,
     /// Microseconds of one period of lists. An append writes into the lists of the members once in a period.
     pub period_us: u64,
 }
 
 impl Default for Format {
     fn default() -> Self {
-        Self { bucket_seqs: 4_096, bucket_events: 16_384, period_us: 60_000_000 }
+        Self { bucket_seqs: 4_096, bucket_events: 16_384, bucket_records: 1_024, period_us: 60_000_000 }
     }
 }

@@ -5,6 +5,7 @@ use futures::future::BoxFuture;
 use futures::{FutureExt, StreamExt, TryStreamExt, stream};
 use idgen::DeviceId;
 
+use super::check;
 use super::devices::to_device;
 use super::membership::cursors;
 use super::tables::{ConversationEnd, DevicePlace, ListKind, ListRange, Scanned, SlotRow, Tables};
@@ -133,6 +134,18 @@ impl<T: Tables> Inventory for CqlStore<T> {
             let listed: Vec<bool> = stream::iter(looks).buffered(READS_AT_ONCE).try_collect().await?;
             let missing = users.iter().zip(listed).filter(|(_, listed)| !listed);
             Ok(missing.map(|(user, _)| user.clone()).collect())
+        }
+        .boxed()
+    }
+
+    fn contradictions<'a>(&'a self, key: &'a ConversationKey, from: u64) -> Asked<'a, Vec<String>> {
+        async move {
+            let expires = self.config.retention.is_some();
+            let checked = check::conversation(&*self.tables, &self.config.format, key, from, expires).await?;
+            let more = (checked.more > 0).then(|| format!("and {} more", checked.more));
+            let shown =
+                checked.findings.iter().filter(|finding| finding.is_hidden()).map(ToString::to_string);
+            Ok(shown.chain(more).collect())
         }
         .boxed()
     }

@@ -9,6 +9,7 @@
 //! | `tail` | where a log ends, as far as this process knows |
 //! | `takeover` | finding a log's end, fencing whoever held it, and redoing what its last batch brings about |
 //! | `append`, `batch` | one conditional write; what it writes |
+//! | `ledger` | one conditional write for many conversations |
 //! | `effects`, `lists` | what follows from a committed batch; what of it stands in lists of conversations |
 //! | `read`, `listing` | entries and their fates; a user's conversations in parts |
 //! | `directory`, `membership`, `devices` | members, users and cursors; one of them as a whole; devices |
@@ -27,6 +28,8 @@
 //!   stop there, and look for every seq.
 //! - *Effects.* Every plain write is a function of a committed batch, at a timestamp that rises with the log. `Applied` is
 //!   answered behind them. The owner that dies between leaves them to the next `open`, before anything else is appended.
+//! - *Ledgers.* Where there are some, several batches are one conditional write, and a log of its own follows from it by plain
+//!   ones: see `ledger`.
 //!
 //! # What it costs
 //!
@@ -47,6 +50,7 @@ pub mod driver;
 mod effects;
 pub mod fake;
 mod inventory;
+mod ledger;
 mod listing;
 mod lists;
 mod membership;
@@ -65,10 +69,12 @@ use std::sync::{Arc, OnceLock};
 use parking_lot::Mutex;
 
 pub use config::{CqlConfig, Format};
+pub use ledger::MAX_LEDGERS;
 pub use stats::Stats;
 
 use crate::error::StoreError;
 use crate::recent::Recent;
+use ledger::Ledgers;
 use stats::Counters;
 use tables::{LogName, Tables};
 use tail::Tail;
@@ -85,6 +91,7 @@ pub struct CqlStore<T> {
     tables: Arc<T>,
     config: CqlConfig,
     tails: Mutex<Recent<LogName, Tail>>,
+    ledgers: Ledgers,
     id: OnceLock<u64>,
     counters: Counters,
 }
@@ -92,7 +99,8 @@ pub struct CqlStore<T> {
 impl<T: Tables> CqlStore<T> {
     pub fn new(tables: Arc<T>, config: CqlConfig) -> Self {
         let tails = Mutex::new(Recent::new(config.remembered_logs));
-        Self { tables, config, tails, id: OnceLock::new(), counters: Counters::default() }
+        let ledgers = Ledgers::new(tables.ledgers());
+        Self { tables, config, tails, ledgers, id: OnceLock::new(), counters: Counters::default() }
     }
 
     /// The operations that it stands on.

@@ -120,7 +120,7 @@ impl<T: Tables> CqlStore<T> {
         nearest: Option<u64>,
         edge: u64,
     ) -> Found<Vec<EntryRow>> {
-        let lasts = self.config.retention.is_none() || matches!(log, LogName::Presence(_));
+        let lasts = self.config.retention.is_none() || !matches!(log, LogName::Conversation(_));
         if lasts || (range.backwards && nearest.is_some()) {
             return Err(StoreError::Corrupt(format!("{log} lacks entry {at}")));
         }

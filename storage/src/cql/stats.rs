@@ -22,6 +22,10 @@ pub struct Stats {
     pub unknown: u64,
     /// Logs taken over.
     pub opens: u64,
+    /// Conditional rounds of ledgers.
+    pub rounds: u64,
+    /// Ledgers taken over.
+    pub ledgers: u64,
 }
 
 /// The same, counting. Numbers that order nothing else, so every access is relaxed.
@@ -34,6 +38,8 @@ pub(super) struct Counters {
     refused: AtomicU64,
     unknown: AtomicU64,
     opens: AtomicU64,
+    rounds: AtomicU64,
+    ledgers: AtomicU64,
 }
 
 impl Counters {
@@ -58,6 +64,14 @@ impl Counters {
         self.opens.fetch_add(1, Relaxed);
     }
 
+    pub(super) fn round(&self) {
+        self.rounds.fetch_add(1, Relaxed);
+    }
+
+    pub(super) fn ledger(&self) {
+        self.ledgers.fetch_add(1, Relaxed);
+    }
+
     pub(super) fn read(&self) -> Stats {
         Stats {
             appends: self.appends.load(Relaxed),
@@ -67,6 +81,8 @@ impl Counters {
             refused: self.refused.load(Relaxed),
             unknown: self.unknown.load(Relaxed),
             opens: self.opens.load(Relaxed),
+            rounds: self.rounds.load(Relaxed),
+            ledgers: self.ledgers.load(Relaxed),
         }
     }
 }

@@ -3,7 +3,7 @@
 //!
 //! | table | partition | rows | written by |
 //! |---|---|---|---|
-//! | `log` | tenant, conversation, bucket | one per entry; where the log ends, in static columns | conditions only |
+//! | `log` | tenant, conversation, bucket | one per entry; where the log ends, in static columns | conditions only; plain for a conversation under a ledger |
 //! | `conversations` | tenant, conversation | one per user; a copy of where the log ends, in static columns | plain |
 //! | `senders` | tenant, conversation | one per device and slot | plain |
 //! | `silences`, `fates` | tenant, conversation | one per silent entry; one per edited or recalled entry | plain |
@@ -15,6 +15,7 @@
 //! | `presence_tips` | tenant | where the tenant's presence stream ends | plain |
 //! | `standings` | tenant, shard | one per user | plain |
 //! | `beats` | node | when it was alive | plain |
+//! | `ledgers` | ledger | where it ended a while ago | plain |
 //!
 //! The log is the truth. Every other table of a conversation follows from it: a plain write is a pure function of a
 //! committed batch and carries a timestamp that rises with the log, so writing it again changes nothing, and one that
@@ -40,11 +41,12 @@ pub struct Bucket {
     pub number: u32,
 }
 
-/// Which log: that of a conversation, or a tenant's presence stream, which is a log like any other.
+/// Which log: that of a conversation; a tenant's presence stream; or a ledger, which commits for many conversations.
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
 pub enum LogName {
     Conversation(ConversationKey),
     Presence(String),
+    Ledger(u16),
 }
 
 impl fmt::Display for LogName {
@@ -52,6 +54,7 @@ impl fmt::Display for LogName {
         match self {
             LogName::Conversation(key) => write!(f, "{key}"),
             LogName::Presence(tenant) => write!(f, "the presence of {tenant}"),
+            LogName::Ledger(number) => write!(f, "ledger {number}"),
         }
     }
 }
@@ -188,6 +191,12 @@ pub enum Write {
     Trim { bucket: Bucket, at: u64 },
     /// Max-register.
     Beat { node: u64, at_ms: i64 },
+    /// A batch that a ledger has committed, in its own log, at the timestamp `at`: the number that the ledger gave it.
+    Committed { commit: Box<Commit>, at: u64 },
+    /// An epoch that a ledger has committed, at the timestamp `at`.
+    Fenced { bucket: Bucket, epoch: u64, at: u64 },
+    /// Max-register: where a ledger ends, or ended a while ago.
+    LedgerTip { ledger: u16, tip: u64 },
 }
 
 /// Why a conversation stands in a user's list. The number is the column's value.
@@ -355,6 +364,13 @@ pub trait Tables: Send + Sync + 'static {
         limit: usize,
     ) -> Found<'a, Vec<(UserName, Standing)>>;
     fn beat(&self, node: u64) -> Found<'_, Option<i64>>;
+
+    // -- ledgers
+    /// How many there are: chosen when the tables were made, and the same for every process. 0: every log commits for
+    /// itself.
+    fn ledgers(&self) -> u16;
+    /// 0 if there is none.
+    fn ledger_tip(&self, ledger: u16) -> Found<'_, u64>;
 
     // -- all there is, for whoever takes stock: in an order that stays (a cluster's is by token), those behind `after`
     /// Conversations of all tenants; `None` for one that has users' rows and no end yet.

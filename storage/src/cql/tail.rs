@@ -17,9 +17,17 @@ pub(super) struct Tail {
     pub(super) end: End,
     /// The place of the latest change in lists of conversations.
     pub(super) changed: u64,
+    /// Of a conversation under a ledger: in which tenure of the ledger it was found.
+    pub(super) tenure: u64,
 }
 
 impl Tail {
+    /// That of a log that ends there, before anything is known of the next append's condition.
+    pub(super) fn new(bucket: Bucket, epoch: u64, end: End) -> Tail {
+        let (expected, changed) = (Expected { epoch: None, tip: None }, end.version);
+        Tail { bucket, expected, epoch, end, changed, tenure: 0 }
+    }
+
     /// Whether this epoch may append at this tip.
     pub(super) fn is(&self, epoch: u64, tip: u64) -> bool {
         self.epoch == epoch && epoch > 0 && self.end.tip == tip

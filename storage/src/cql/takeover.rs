@@ -75,6 +75,7 @@ impl<T: Tables> CqlStore<T> {
                 self.tables.conversation(key).await?.map_or((0, 0), |(end, _)| (end.tip, end.changed))
             }
             LogName::Presence(tenant) => (self.tables.presence_tip(tenant).await?, 0),
+            LogName::Ledger(number) => (self.tables.ledger_tip(*number).await?, 0),
         };
         let mut tail = self.walk(self.config.format.bucket(log, tip)?).await?;
         tail.changed = tail.changed.max(changed);
@@ -84,8 +85,9 @@ impl<T: Tables> CqlStore<T> {
     /// From a bucket that the log has reached to the one where it ends.
     async fn walk(&self, mut bucket: Bucket) -> Found<Tail> {
         let mut before = None;
+        let reading = self.reading(&bucket.log);
         let head = loop {
-            let head = self.tables.head(&bucket, Reading::Serial).await?;
+            let head = self.tables.head(&bucket, reading).await?;
             match head {
                 Some(head) if self.is_full(&bucket, &head) => before = Some(head),
                 head => break head,
@@ -110,8 +112,15 @@ impl<T: Tables> CqlStore<T> {
                 before.end.unwrap_or_default()
             }
         };
-        let changed = end.version;
-        Ok(Tail { bucket, expected, epoch, end, changed })
+        Ok(Tail { expected, ..Tail::new(bucket, epoch, end) })
+    }
+
+    /// Under a ledger nothing is pending in the log itself.
+    fn reading(&self, log: &LogName) -> Reading {
+        match log {
+            LogName::Conversation(_) if !self.ledgers.is_empty() => Reading::Quorum,
+            _ => Reading::Serial,
+        }
     }
 
     fn is_full(&self, bucket: &Bucket, head: &BucketHead) -> bool {
@@ -119,14 +128,14 @@ impl<T: Tables> CqlStore<T> {
     }
 
     async fn full_head(&self, bucket: &Bucket) -> Found<BucketHead> {
-        let head = self.tables.head(bucket, Reading::Serial).await?;
+        let head = self.tables.head(bucket, self.reading(&bucket.log)).await?;
         head.filter(|head| self.is_full(bucket, head))
             .ok_or_else(|| StoreError::Corrupt(format!("{} goes on behind its end", bucket.log)))
     }
 
     /// Redoes the effects of the last batch, whose owner may have died before it wrote them, or written them late. The
     /// batch changes at a place of its own: readers may have passed the one at which it was made.
-    async fn settle(
+    pub(super) async fn settle(
         &self,
         key: &ConversationKey,
         tail: &mut Tail,

@@ -8,7 +8,7 @@ use super::request::Request;
 use crate::error::StoreError;
 
 /// Most requests that wait for the writer.
-pub const QUEUED_REQUESTS: usize = 4096;
+pub const QUEUED_REQUESTS: usize = 16_384;
 /// Most bytes of requests that wait for the writer.
 pub const QUEUED_BYTES: usize = 32 * 1024 * 1024;
 /// Most requests of one commit.

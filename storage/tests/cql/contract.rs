@@ -12,6 +12,9 @@ use whimbrel_storage::cql::{CqlConfig, CqlStore};
 use super::cluster::{driver, shared};
 use super::salted::Salted;
 
+/// Of each store of the second run.
+const LEDGERS: u16 = 3;
+
 struct OnCluster {
     tables: Salted,
 }
@@ -51,5 +54,7 @@ async fn the_suite_passes() {
     let driver = Arc::new(driver().await);
     let fresh = || OnCluster { tables: Salted::new(driver.clone()) };
     let passed = contract::run(fresh, |case| println!("contract: {case}")).await;
-    println!("contract={} passed={passed}", contract::CASES.len());
+    let fresh = || OnCluster { tables: Salted::with_ledgers(driver.clone(), LEDGERS) };
+    let with_ledgers = contract::run(fresh, |case| println!("contract, with ledgers: {case}")).await;
+    println!("contract={} passed={}", 2 * contract::CASES.len(), passed + with_ledgers);
 }

@@ -5,6 +5,7 @@
 //! | `cluster` | the cluster that tests share, with a keyspace of this run |
 //! | `salted` | tables that look empty on a cluster that others use too |
 //! | `contract` | the suite that every backend passes |
+//! | `poison` | rows that nobody of ours has written |
 //! | `facts` | what the backend takes for granted of the server |
 //! | `same` | the tables in memory answer as the real ones do |
 //! | `schema` | migrations, and what `open` says of other schemas |
@@ -15,6 +16,7 @@
 mod cluster;
 mod contract;
 mod facts;
+mod poison;
 mod salted;
 mod same;
 mod schema;

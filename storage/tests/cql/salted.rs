@@ -26,15 +26,27 @@ const WORKERS_APART: u16 = 97;
 pub struct Salted {
     pub driver: Arc<Driver>,
     number: u16,
+    /// How many they are to have, of their own.
+    ledgers: u16,
 }
 
 impl Salted {
     pub fn new(driver: Arc<Driver>) -> Salted {
         static NEXT: AtomicU16 = AtomicU16::new(1);
-        Salted { driver, number: NEXT.fetch_add(1, Ordering::Relaxed) }
+        Salted { driver, number: NEXT.fetch_add(1, Ordering::Relaxed), ledgers: 0 }
     }
 
-    fn tenant(&self, tenant: &str) -> String {
+    /// The same, with ledgers.
+    pub fn with_ledgers(driver: Arc<Driver>, ledgers: u16) -> Salted {
+        Salted { ledgers, ..Salted::new(driver) }
+    }
+
+    fn ledger(&self, ledger: u16) -> u16 {
+        ledger + self.number * self.ledgers
+    }
+
+    /// As the cluster has it.
+    pub fn tenant(&self, tenant: &str) -> String {
         format!("{}~{tenant}", self.number)
     }
 
@@ -50,6 +62,7 @@ impl Salted {
         let log = match &bucket.log {
             LogName::Conversation(key) => LogName::Conversation(self.key(key)),
             LogName::Presence(tenant) => LogName::Presence(self.tenant(tenant)),
+            LogName::Ledger(number) => LogName::Ledger(self.ledger(*number)),
         };
         Bucket { log, number: bucket.number }
     }
@@ -84,7 +97,9 @@ impl Salted {
             | Write::PresenceTip { tenant, .. }
             | Write::Standing { user: (tenant, _), .. } => *tenant = self.tenant(tenant),
             Write::LastDevice { worker, id, .. } => (*worker, *id) = (self.worker(*worker), self.id(*id)),
-            Write::Trim { bucket, .. } => *bucket = self.bucket(bucket),
+            Write::Trim { bucket, .. } | Write::Fenced { bucket, .. } => *bucket = self.bucket(bucket),
+            Write::Committed { commit, .. } => commit.bucket = self.bucket(&commit.bucket),
+            Write::LedgerTip { ledger, .. } => *ledger = self.ledger(*ledger),
             Write::Beat { node, .. } => *node = self.id(*node),
         }
         write
@@ -249,6 +264,14 @@ impl Tables for Salted {
 
     fn beat(&self, node: u64) -> Found<'_, Option<i64>> {
         self.driver.beat(self.id(node))
+    }
+
+    fn ledgers(&self) -> u16 {
+        self.ledgers
+    }
+
+    fn ledger_tip(&self, ledger: u16) -> Found<'_, u64> {
+        self.driver.ledger_tip(self.ledger(ledger))
     }
 
     fn all_conversations<'a>(

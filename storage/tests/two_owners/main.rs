@@ -25,6 +25,8 @@ use planted::Bug;
 
 /// Runs in a test run; each takes some twenty milliseconds in a debug build.
 const SCHEDULES: u64 = 1_000;
+/// Of so many schedules one is on a ledger.
+const ONE_ON_A_LEDGER: u64 = 3;
 /// Within so many every planted bug has to be found.
 const SCHEDULES_OF_A_BUG: u64 = 2_000;
 
@@ -41,7 +43,8 @@ fn no_schedule_breaks_a_promise() {
     };
     let mut sum = schedule::Figures::default();
     for seed in seeds.clone() {
-        match schedule::run(seed, None) {
+        let ledgers = u16::from(seed % ONE_ON_A_LEDGER == 0);
+        match schedule::run(seed, ledgers, None) {
             Ok(figures) => sum.add(figures),
             Err(violations) => panic!("SEED={seed}:\n  {}", violations.join("\n  ")),
         }
@@ -52,8 +55,10 @@ fn no_schedule_breaks_a_promise() {
 
 #[test]
 fn a_seed_replays() {
-    let figures = || format!("{:?}", schedule::run(3, None));
-    assert_eq!(figures(), figures());
+    for ledgers in 0..2 {
+        let figures = || format!("{:?}", schedule::run(3, ledgers, None));
+        assert_eq!(figures(), figures());
+    }
 }
 
 #[test]
@@ -67,7 +72,10 @@ fn every_planted_bug_is_found() {
         None => missed.push(bug),
     };
     for bug in Bug::ALL {
-        find(bug, &|seed| Some(schedule::run(seed, Some(bug)).err()?.swap_remove(0)));
+        find(bug, &|seed| Some(schedule::run(seed, 0, Some(bug)).err()?.swap_remove(0)));
+    }
+    for bug in Bug::OF_LEDGERS {
+        find(bug, &|seed| Some(schedule::run(seed, 1, Some(bug)).err()?.swap_remove(0)));
     }
     for bug in Bug::OF_PRESENCE {
         find(bug, &|seed| presence::run(seed, Some(bug)).err());

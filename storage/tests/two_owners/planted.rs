@@ -42,6 +42,10 @@ pub enum Bug {
     ListedLate,
     /// A read cursor that rises is not listed.
     ReadNotListed,
+    /// A round of a ledger says that what it commits is written.
+    TakenForWritten,
+    /// What a ledger has committed is written as if it had come first.
+    WrittenAsTheFirst,
 }
 
 impl Bug {
@@ -58,6 +62,18 @@ impl Bug {
         Bug::NotListed,
         Bug::ListedLate,
         Bug::ReadNotListed,
+    ];
+    /// Those that break a conversation under a ledger. To fence it is not needed: whoever takes a conversation over
+    /// commits a record, and the condition on the tip keeps out whatever was on its way.
+    pub const OF_LEDGERS: [Bug; 8] = [
+        Bug::UnknownIsRefused,
+        Bug::NotCompared,
+        Bug::NotRedone,
+        Bug::Unconditional,
+        Bug::NotSettled,
+        Bug::NotListed,
+        Bug::TakenForWritten,
+        Bug::WrittenAsTheFirst,
     ];
     /// Those that break a presence stream.
     pub const OF_PRESENCE: [Bug; 5] =
@@ -128,6 +144,10 @@ impl Planted {
                 commit.expected.tip = head.and_then(|head| head.end).map(|end| end.tip);
             }
         }
+        if self.has(Bug::TakenForWritten) && matches!(commit.bucket.log, LogName::Ledger(_)) {
+            // One byte of a version, and a number.
+            commit.end.changes = [&[1][..], &commit.end.tip.to_be_bytes()].concat().into();
+        }
         let answer = self.tables.commit(commit).await;
         self.refused.store(answer == Ok(Cas::NotApplied), Relaxed);
         match answer {
@@ -149,6 +169,13 @@ impl Planted {
         }
         if self.has(Bug::ReadNotListed) && !opening {
             writes.retain(|write| !lists(ListKind::Moved)(write));
+        }
+        if self.has(Bug::WrittenAsTheFirst) {
+            for write in &mut writes {
+                if let Write::Committed { at, .. } | Write::Fenced { at, .. } = write {
+                    *at = 1;
+                }
+            }
         }
         let behind = std::mem::take(&mut *self.held.lock());
         if self.has(Bug::ListedLate) && !opening {
@@ -282,6 +309,14 @@ impl Tables for Planted {
         limit: usize,
     ) -> Found<'a, Scanned<(u64, i16), SlotRow>> {
         self.tables.all_slots(key, after, limit)
+    }
+
+    fn ledgers(&self) -> u16 {
+        self.tables.ledgers()
+    }
+
+    fn ledger_tip(&self, ledger: u16) -> Found<'_, u64> {
+        self.tables.ledger_tip(ledger)
     }
 
     fn presence_tip<'a>(&'a self, tenant: &'a str) -> Found<'a, u64> {

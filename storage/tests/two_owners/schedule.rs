@@ -24,7 +24,7 @@ pub const BUCKET: u64 = 4;
 const SKEW_US: i64 = 40_000;
 
 pub fn config() -> CqlConfig {
-    let format = Format { bucket_seqs: BUCKET, period_us: 300_000, ..Format::default() };
+    let format = Format { bucket_seqs: BUCKET, bucket_records: 3, period_us: 300_000, ..Format::default() };
     CqlConfig { overlap: Duration::from_millis(800), remembered_logs: 2, format, ..CqlConfig::default() }
 }
 
@@ -52,15 +52,16 @@ impl Figures {
 }
 
 /// What it came to, or what was violated.
-pub fn run(seed: u64, bug: Option<Bug>) -> Result<Figures, Vec<String>> {
+pub fn run(seed: u64, ledgers: u16, bug: Option<Bug>) -> Result<Figures, Vec<String>> {
     let runtime =
         tokio::runtime::Builder::new_current_thread().enable_time().start_paused(true).build().unwrap();
-    runtime.block_on(play(seed, bug))
+    runtime.block_on(play(seed, ledgers, bug))
 }
 
-async fn play(seed: u64, bug: Option<Bug>) -> Result<Figures, Vec<String>> {
+async fn play(seed: u64, ledgers: u16, bug: Option<Bug>) -> Result<Figures, Vec<String>> {
     let mut rng = StdRng::seed_from_u64(seed);
-    let (tables, history) = (FakeTables::new(rng.random()), Arc::new(History::default()));
+    let (tables, history) =
+        (FakeTables::new(rng.random()).with_ledgers(ledgers), Arc::new(History::default()));
     tables.set_faults(faults(&mut rng));
     let mut process = |bug| {
         let skew = rng.random_range(-SKEW_US..=SKEW_US);

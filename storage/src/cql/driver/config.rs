@@ -18,6 +18,12 @@ pub struct DriverConfig {
     pub connect_timeout: Duration,
     /// How long one read or plain write may take, with its retries.
     pub request_timeout: Duration,
+    /// How long a read or a plain write waits for a node before another one is asked as well.
+    pub impatience: Duration,
+    /// How many partitions are written by one request while many wait; 1: never more.
+    pub gathered_partitions: usize,
+    /// And how many bytes, about. One that has more goes alone.
+    pub gathered_bytes: usize,
     /// How long a conditional write may take. Behind it the outcome is unknown, and the log has to be opened again.
     pub conditional_timeout: Duration,
     /// Requests under way at once. More wait, at most [`WAITING_PER_REQUEST`](super::request::WAITING_PER_REQUEST) times
@@ -58,6 +64,8 @@ pub struct SchemaConfig {
     /// The compaction of the log's table, as CQL has it: `{'class': 'TimeWindowCompactionStrategy', …}`. `None`: the
     /// server's own.
     pub compaction: Option<String>,
+    /// How many ledgers new tables have, at most [`MAX_LEDGERS`](crate::cql::MAX_LEDGERS); 0: none.
+    pub ledgers: u16,
 }
 
 /// Copies of every row.
@@ -103,6 +111,9 @@ impl DriverConfig {
             scope: Scope::default(),
             connect_timeout: Duration::from_secs(5),
             request_timeout: Duration::from_secs(10),
+            impatience: Duration::from_millis(500),
+            gathered_partitions: 10,
+            gathered_bytes: 4_096,
             conditional_timeout: Duration::from_secs(10),
             requests_at_once: 512,
         }

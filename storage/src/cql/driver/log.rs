@@ -1,8 +1,10 @@
 //! The log's table: heads, entries, and the two conditional writes.
 
 use bytes::Bytes;
+use scylla::statement::prepared::PreparedStatement;
 
 use super::request::Bound;
+use super::statement::Statements;
 use super::value::{Value, count, id16};
 use super::{Driver, Found};
 use crate::cql::tables::{
@@ -26,12 +28,16 @@ type EntryColumns = (i64, Option<Bytes>, Option<Bytes>, Option<Bytes>);
 
 const CONVERSATION: i16 = 1;
 const PRESENCE: i16 = 2;
+/// And those behind it: one for each ledger.
+const LEDGERS: i16 = 1_000;
 
 /// The columns of a bucket's partition, in their order.
 pub(super) fn partition(bucket: &Bucket) -> [Value<'_>; 4] {
     let (kind, tenant, conversation) = match &bucket.log {
         LogName::Conversation(key) => (CONVERSATION, &*key.tenant, &*key.conversation),
         LogName::Presence(tenant) => (PRESENCE, tenant.as_str(), ""),
+        // There are few enough of them.
+        LogName::Ledger(number) => (LEDGERS.saturating_add_unsigned(*number), "", ""),
     };
     let number = i32::try_from(bucket.number).unwrap_or(i32::MAX);
     [Value::Small(kind), Value::Text(tenant), Value::Text(conversation), Value::Int(number)]
@@ -104,40 +110,64 @@ impl Driver {
     }
 
     pub(super) async fn try_commit(&self, commit: &Commit) -> Result<Cas, CasError> {
-        let ttl = Value::Int(commit.ttl.map_or(0, |ttl| i32::try_from(ttl).unwrap_or(i32::MAX)));
-        let partition = partition(&commit.bucket);
-        let mut batch = vec![self.head_of(commit, &partition)];
-        batch.extend(commit.entries.iter().map(|row| {
-            let seq = Value::count(row.seq);
-            let row_values = [seq, Value::Blob(&row.payload), Value::Blob(&row.meta)];
-            match &row.batch {
-                Some(id) => {
-                    let values = [&partition[..], &row_values, &[Value::Blob(id), ttl]].concat();
-                    Bound::new(&self.statements.first_entry, values)
-                }
-                None => Bound::new(&self.statements.entry, [&partition[..], &row_values, &[ttl]].concat()),
-            }
-        }));
+        let all = &self.statements;
+        let condition = [Value::maybe_count(commit.expected.epoch), Value::maybe_count(commit.expected.tip)];
+        let head = [&end_of(commit)[..], &partition(&commit.bucket), &condition].concat();
+        let mut batch = vec![Bound::new(&all.commit, head)];
+        batch.extend(entries_of(commit, &all.entry, &all.first_entry, &[ttl(commit)]));
         let answer = self.requests.conditional_batch(&self.statements.profiles, batch).await?;
         Ok(if answer.is_applied { Cas::Applied } else { Cas::NotApplied })
     }
+}
 
-    /// The conditional statement of a commit.
-    fn head_of<'a>(&'a self, commit: &'a Commit, partition: &[Value<'a>]) -> Bound<'a> {
-        let end = &commit.end;
-        let columns = [
-            Value::count(commit.epoch),
-            Value::count(end.tip),
-            Value::Blob(&end.batch),
-            Value::count(end.base),
-            Value::Big(end.at_ms),
-            Value::count(end.version),
-            Value::count(end.silent),
-            Value::count(end.shown),
-            Value::Bool(end.wide),
-            Value::Blob(&end.changes),
-        ];
-        let condition = [Value::maybe_count(commit.expected.epoch), Value::maybe_count(commit.expected.tip)];
-        Bound::new(&self.statements.commit, [&columns[..], partition, &condition].concat())
+impl Statements {
+    /// The plain statements of a commit, at a timestamp.
+    pub(super) fn bind_committed<'a>(&'a self, commit: &'a Commit, at: u64) -> Vec<Bound<'a>> {
+        let at = Value::count(at);
+        let head = [&[at], &end_of(commit)[..], &partition(&commit.bucket)].concat();
+        let mut bound = vec![Bound::new(&self.put_end, head)];
+        bound.extend(entries_of(commit, &self.put_entry, &self.put_first_entry, &[at, ttl(commit)]));
+        bound
     }
+}
+
+/// The static columns.
+fn end_of(commit: &Commit) -> [Value<'_>; 10] {
+    let end = &commit.end;
+    [
+        Value::count(commit.epoch),
+        Value::count(end.tip),
+        Value::Blob(&end.batch),
+        Value::count(end.base),
+        Value::Big(end.at_ms),
+        Value::count(end.version),
+        Value::count(end.silent),
+        Value::count(end.shown),
+        Value::Bool(end.wide),
+        Value::Blob(&end.changes),
+    ]
+}
+
+/// The rows, by a statement for those that name the batch and one for the others.
+fn entries_of<'a>(
+    commit: &'a Commit,
+    entry: &'a PreparedStatement,
+    first_entry: &'a PreparedStatement,
+    using: &[Value<'a>],
+) -> Vec<Bound<'a>> {
+    let partition = partition(&commit.bucket);
+    let bind = |row: &'a EntryRow| {
+        let columns = [Value::count(row.seq), Value::Blob(&row.payload), Value::Blob(&row.meta)];
+        match &row.batch {
+            Some(id) => {
+                Bound::new(first_entry, [&partition[..], &columns, &[Value::Blob(id)], using].concat())
+            }
+            None => Bound::new(entry, [&partition[..], &columns, using].concat()),
+        }
+    };
+    commit.entries.iter().map(bind).collect()
+}
+
+fn ttl(commit: &Commit) -> Value<'static> {
+    Value::Int(commit.ttl.map_or(0, |ttl| i32::try_from(ttl).unwrap_or(i32::MAX)))
 }

@@ -8,6 +8,7 @@ use std::time::{Duration, Instant};
 
 use scylla::client::session::Session;
 use scylla::cluster::Node;
+use scylla::deserialize::row::DeserializeRow;
 use scylla::policies::load_balancing::{NodeIdentifier, SingleTargetLoadBalancingPolicy};
 use scylla::policies::retry::FallthroughRetryPolicy;
 use scylla::statement::unprepared::Statement;
@@ -19,11 +20,14 @@ use super::error::OpenError;
 use super::schema::{ABOUT, MIGRATIONS, VERSION};
 use super::session::connect;
 use super::statement::in_keyspace;
+use crate::cql::MAX_LEDGERS;
 
 /// How long a process that died while it migrated keeps others out.
 const HOLD: Duration = Duration::from_secs(120);
 /// How long one statement may take: a node syncs its schema for each.
 const STATEMENT: Duration = Duration::from_secs(60);
+/// The version with which ledgers came: stores that are older have none.
+const VERSION_OF_LEDGERS: u32 = 2;
 const RETRY: Duration = Duration::from_millis(500);
 
 /// What a migration found and did.
@@ -34,6 +38,8 @@ pub struct Report {
     /// The version of the schema before; `None`: there was none.
     pub from: Option<u32>,
     pub to: u32,
+    /// How many ledgers the store has, which stays as it was made.
+    pub ledgers: u16,
 }
 
 /// Makes the keyspace and the tables, or brings them to this program's version. Changes nothing if they have it.
@@ -51,11 +57,19 @@ pub async fn migrate(config: &DriverConfig, schema: &SchemaConfig) -> Result<Rep
     migration.hold().await?;
     let done = migration.bring_up(schema).await;
     migration.release().await?;
-    Ok(Report { server: server.name, from: done?, to: VERSION })
+    let from = done?;
+    let ledgers = ledgers(&session, config).await?;
+    Ok(Report { server: server.name, from, to: VERSION, ledgers })
 }
 
-/// The store's id, if the schema is this program's.
-pub(super) async fn check(session: &Session, config: &DriverConfig) -> Result<u64, OpenError> {
+/// What a store says of itself.
+pub(super) struct About {
+    pub(super) id: u64,
+    pub(super) ledgers: u16,
+}
+
+/// The store's id and ledgers, if the schema is this program's.
+pub(super) async fn check(session: &Session, config: &DriverConfig) -> Result<About, OpenError> {
     let keyspace = &config.keyspace;
     let state = session.get_cluster_state();
     let Some(found) = state.get_keyspace(keyspace) else {
@@ -64,14 +78,8 @@ pub(super) async fn check(session: &Session, config: &DriverConfig) -> Result<u6
     if !found.tables.contains_key("about") {
         return Err(OpenError::SchemaMissing(keyspace.clone()));
     }
-    let text = in_keyspace("SELECT version, store FROM ks.about WHERE id = 0", keyspace);
-    let row = session.query_unpaged(text, ()).await.map_err(|error| OpenError::Unreachable {
-        points: config.contact_points.join(", "),
-        reason: error.to_string(),
-    })?;
-    let refused = |error: &dyn std::fmt::Display| OpenError::refused("to tell its version", error);
-    let row = row.into_rows_result().map_err(|error| refused(&error))?;
-    let row = row.maybe_first_row::<(Option<i32>, Option<i64>)>().map_err(|error| refused(&error))?;
+    let row: Option<(Option<i32>, Option<i64>)> =
+        row_of(session, config, "SELECT version, store FROM ks.about WHERE id = 0").await?;
     let Some((Some(version), Some(store))) = row else {
         return Err(OpenError::SchemaMissing(keyspace.clone()));
     };
@@ -79,8 +87,32 @@ pub(super) async fn check(session: &Session, config: &DriverConfig) -> Result<u6
     match stored.cmp(&VERSION) {
         std::cmp::Ordering::Less => Err(OpenError::SchemaOlder { stored, needed: VERSION }),
         std::cmp::Ordering::Greater => Err(OpenError::SchemaNewer { stored, known: VERSION }),
-        std::cmp::Ordering::Equal => Ok(store.cast_unsigned()),
+        std::cmp::Ordering::Equal => {
+            Ok(About { id: store.cast_unsigned(), ledgers: ledgers(session, config).await? })
+        }
     }
+}
+
+async fn ledgers(session: &Session, config: &DriverConfig) -> Result<u16, OpenError> {
+    let row: Option<(Option<i64>,)> =
+        row_of(session, config, "SELECT value FROM ks.settings WHERE name = 'ledgers'").await?;
+    let count = row.and_then(|(count,)| count).unwrap_or(0);
+    let valid = u16::try_from(count).ok().filter(|count| *count <= MAX_LEDGERS);
+    valid.ok_or_else(|| OpenError::refused("to be understood", format!("it has {count} ledgers")))
+}
+
+async fn row_of<R>(session: &Session, config: &DriverConfig, text: &str) -> Result<Option<R>, OpenError>
+where
+    R: for<'frame, 'metadata> DeserializeRow<'frame, 'metadata>,
+{
+    let text = in_keyspace(text, &config.keyspace);
+    let row = session.query_unpaged(text, ()).await.map_err(|error| OpenError::Unreachable {
+        points: config.contact_points.join(", "),
+        reason: error.to_string(),
+    })?;
+    let refused = |error: &dyn std::fmt::Display| OpenError::refused("to tell its version", error);
+    let row = row.into_rows_result().map_err(|error| refused(&error))?;
+    row.maybe_first_row::<R>().map_err(|error| refused(&error))
 }
 
 struct Server {
@@ -167,6 +199,9 @@ impl<'a> Migration<'a> {
             for statement in statements {
                 self.run(&statement.replace("COMPACTION", &compaction)).await?;
             }
+            if number == VERSION_OF_LEDGERS && from.is_none() {
+                self.choose_ledgers(schema.ledgers).await?;
+            }
             let was = if number == 1 { "null".to_owned() } else { (number - 1).to_string() };
             let told = format!("UPDATE ks.about SET version = {number} WHERE id = 0 IF version = {was}");
             self.applied(&told).await?;
@@ -174,6 +209,13 @@ impl<'a> Migration<'a> {
         let named = format!("UPDATE ks.about SET store = {} WHERE id = 0 IF store = null", self.me);
         self.applied(&named).await?;
         Ok(from)
+    }
+
+    /// A choice for good: a log does not move from one way of committing to the other.
+    async fn choose_ledgers(&self, count: u16) -> Result<(), OpenError> {
+        let count = count.min(MAX_LEDGERS);
+        let text = format!("INSERT INTO ks.settings (name, value) VALUES ('ledgers', {count}) IF NOT EXISTS");
+        self.applied(&text).await.map(drop)
     }
 
     async fn version(&self) -> Result<Option<u32>, OpenError> {

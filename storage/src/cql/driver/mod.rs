@@ -10,7 +10,8 @@
 //! | `request` | how many requests at once, pages, conditional answers |
 //! | `log`, `conversation`, `device`, `presence` | the operations on each group of tables |
 //! | `scan` | whole tables, by token |
-//! | `write` | plain writes |
+//! | `write`, `gather` | plain writes; those of many callers in one request |
+//! | `retry` | what is done with one that failed at one node |
 //! | `clock` | the store's clock |
 //! | `tables` | all of them as [`Tables`](super::tables::Tables) |
 //!
@@ -22,10 +23,12 @@ mod config;
 mod conversation;
 mod device;
 mod error;
+mod gather;
 mod log;
 mod migrate;
 mod presence;
 mod request;
+mod retry;
 mod scan;
 mod schema;
 mod session;
@@ -46,6 +49,7 @@ pub use schema::VERSION;
 use super::{CqlConfig, CqlStore};
 use crate::error::StoreError;
 use clock::Clock;
+use gather::Gatherer;
 use request::Requests;
 use statement::Statements;
 
@@ -61,10 +65,12 @@ pub async fn open(config: &DriverConfig, store: CqlConfig) -> Result<CqlStore<Dr
 
 /// A cluster that has the schema of this program.
 pub struct Driver {
-    requests: Requests,
-    statements: Statements,
+    requests: Arc<Requests>,
+    statements: Arc<Statements>,
+    gatherer: Option<Gatherer>,
     clock: Arc<Clock>,
     store: u64,
+    ledgers: u16,
     /// Ends with the driver.
     _tasks: JoinSet<()>,
 }
@@ -76,7 +82,7 @@ impl Driver {
     /// No node answers, the user is refused, or the schema is missing, older or newer: see [`OpenError`].
     pub async fn open(config: &DriverConfig) -> Result<Driver, OpenError> {
         let session = Arc::new(session::connect(config).await?);
-        let store = migrate::check(&session, config).await?;
+        let about = migrate::check(&session, config).await?;
         let statements = Box::pin(Statements::prepare(&session, config))
             .await
             .map_err(|error| error::of_prepare(&error))?;
@@ -84,7 +90,10 @@ impl Driver {
         clock.measure(&session).await;
         let mut tasks = JoinSet::new();
         tasks.spawn(clock.clone().keep(session.clone()));
-        let requests = Requests::new(session, config.requests_at_once);
-        Ok(Driver { requests, statements, clock, store, _tasks: tasks })
+        let requests = Arc::new(Requests::new(session, config.requests_at_once));
+        let statements = Arc::new(statements);
+        let gatherer = Gatherer::start(config, &requests, &statements, &mut tasks);
+        let migrate::About { id: store, ledgers } = about;
+        Ok(Driver { requests, statements, gatherer, clock, store, ledgers, _tasks: tasks })
     }
 }

@@ -1,4 +1,4 @@
-//! Standings, tips of presence streams, signs of life.
+//! Standings, tips of presence streams and of ledgers, signs of life.
 
 use futures::{StreamExt, TryStreamExt, stream};
 use xxhash_rust::xxh3::xxh3_64;
@@ -26,6 +26,12 @@ pub(super) fn shard(user: &str) -> i16 {
 impl Driver {
     pub(super) async fn read_presence_tip(&self, tenant: &str) -> Found<u64> {
         let read = Bound::new(&self.statements.presence_tip, [Value::Text(tenant)]);
+        let row: Option<(Option<i64>,)> = self.requests.row(read).await?;
+        count(row.and_then(|(tip,)| tip))
+    }
+
+    pub(super) async fn read_ledger_tip(&self, ledger: u16) -> Found<u64> {
+        let read = Bound::new(&self.statements.ledger, [Value::Int(i32::from(ledger))]);
         let row: Option<(Option<i64>,)> = self.requests.row(read).await?;
         count(row.and_then(|(tip,)| tip))
     }

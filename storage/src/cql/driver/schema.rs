@@ -9,13 +9,15 @@
 //! | times | `bigint`, milliseconds since 1970 |
 //! | batch ids, client message ids, encoded rows, payloads | `blob` |
 //! | tenants, users, conversations, installations | `text` |
-//! | kinds of logs (1 conversation, 2 presence stream), of list rows, states, roles, slots | `smallint` |
+//! | kinds of logs (1 conversation, 2 presence stream, 1000 and more: ledgers), of list rows, states, roles, slots | `smallint` |
 
 /// The version that this program works on.
-pub const VERSION: u32 = 1;
+pub const VERSION: u32 = 2;
 
 /// The statements that lead to version 1, 2, 3 …
-pub(super) const MIGRATIONS: [&[&str]; VERSION as usize] = [&[
+pub(super) const MIGRATIONS: [&[&str]; VERSION as usize] = [FIRST, SECOND];
+
+const FIRST: &[&str] = &[
     "CREATE TABLE IF NOT EXISTS ks.log (
         kind smallint, tenant text, conversation text, bucket int, seq bigint,
         epoch bigint static, tip bigint static, batch_id blob static, base bigint static, at_ms bigint static,
@@ -54,7 +56,27 @@ pub(super) const MIGRATIONS: [&[&str]; VERSION as usize] = [&[
         tenant text, shard smallint, user text, state smallint, since_ms bigint, seq bigint,
         PRIMARY KEY ((tenant, shard), user))",
     "CREATE TABLE IF NOT EXISTS ks.beats (node bigint PRIMARY KEY, at_ms bigint)",
-]];
+];
+
+/// Ledgers; and while the nodes do not agree yet that one of them is gone, a read that waits for it asks another one soon.
+const SECOND: &[&str] = &[
+    "CREATE TABLE IF NOT EXISTS ks.ledgers (ledger int PRIMARY KEY, tip bigint)",
+    "CREATE TABLE IF NOT EXISTS ks.settings (name text PRIMARY KEY, value bigint)",
+    "ALTER TABLE ks.log WITH speculative_retry = '50ms'",
+    "ALTER TABLE ks.conversations WITH speculative_retry = '50ms'",
+    "ALTER TABLE ks.senders WITH speculative_retry = '50ms'",
+    "ALTER TABLE ks.silences WITH speculative_retry = '50ms'",
+    "ALTER TABLE ks.fates WITH speculative_retry = '50ms'",
+    "ALTER TABLE ks.listings WITH speculative_retry = '50ms'",
+    "ALTER TABLE ks.devices WITH speculative_retry = '50ms'",
+    "ALTER TABLE ks.device_ids WITH speculative_retry = '50ms'",
+    "ALTER TABLE ks.workers WITH speculative_retry = '50ms'",
+    "ALTER TABLE ks.users WITH speculative_retry = '50ms'",
+    "ALTER TABLE ks.presence_tips WITH speculative_retry = '50ms'",
+    "ALTER TABLE ks.standings WITH speculative_retry = '50ms'",
+    "ALTER TABLE ks.beats WITH speculative_retry = '50ms'",
+    "ALTER TABLE ks.ledgers WITH speculative_retry = '50ms'",
+];
 
 /// What the store says of itself, in one row: `id` 0. It is there before everything else.
 pub(super) const ABOUT: &str = "CREATE TABLE IF NOT EXISTS ks.about (

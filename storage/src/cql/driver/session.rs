@@ -11,8 +11,9 @@ use super::statement::Profiles;
 
 /// A connection on which nothing is heard is asked so often whether it lives, and closed if it does not say so in time.
 const KEEPALIVE: Duration = Duration::from_secs(3);
-/// How long a node may take to read the schema's tables for the driver.
+/// How long a node may take to read the schema's tables for the driver, and how long its answer is waited for.
 const METADATA_TIMEOUT: Duration = Duration::from_secs(10);
+const METADATA_ANSWER: Duration = Duration::from_secs(11);
 /// How long the nodes may take to agree about a changed schema.
 pub(super) const AGREEMENT_TIMEOUT: Duration = Duration::from_secs(60);
 
@@ -28,7 +29,8 @@ pub(super) async fn connect(config: &DriverConfig) -> Result<Session, OpenError>
         .keepalive_timeout(KEEPALIVE)
         .tcp_nodelay(true)
         .keyspaces_to_fetch([&config.keyspace])
-        .metadata_request_clientside_timeout(METADATA_TIMEOUT)
+        .metadata_request_serverside_timeout(METADATA_TIMEOUT)
+        .metadata_request_clientside_timeout(METADATA_ANSWER)
         .schema_agreement_timeout(AGREEMENT_TIMEOUT)
         .default_execution_profile_handle(Profiles::new(config).plain);
     if let Some(credentials) = &config.credentials {

@@ -7,10 +7,12 @@ use scylla::client::execution_profile::{ExecutionProfile, ExecutionProfileHandle
 use scylla::client::session::Session;
 use scylla::errors::PrepareError;
 use scylla::policies::retry::{DefaultRetryPolicy, FallthroughRetryPolicy};
+use scylla::policies::speculative_execution::SimpleSpeculativeExecutionPolicy;
 use scylla::statement::prepared::PreparedStatement;
 use scylla::statement::{Consistency, SerialConsistency};
 
 use super::config::{DriverConfig, Scope};
+use super::retry::Elsewhere;
 
 /// Rows of one page. Where rows are large, a reader sets its own.
 const PAGE_ROWS: i32 = 1_000;
@@ -75,6 +77,16 @@ statements! {
     first_entry: Conditional "INSERT INTO ks.log
         (kind, tenant, conversation, bucket, seq, payload, meta, batch_of)
         VALUES (?, ?, ?, ?, ?, ?, ?, ?) USING TTL ?";
+    put_end: Write "UPDATE ks.log USING TIMESTAMP ? SET epoch = ?, tip = ?, batch_id = ?, base = ?, at_ms = ?,
+        version = ?, silent = ?, shown = ?, wide = ?, changes = ?
+        WHERE kind = ? AND tenant = ? AND conversation = ? AND bucket = ?";
+    put_epoch: Write "UPDATE ks.log USING TIMESTAMP ? SET epoch = ?
+        WHERE kind = ? AND tenant = ? AND conversation = ? AND bucket = ?";
+    put_entry: Write "INSERT INTO ks.log (kind, tenant, conversation, bucket, seq, payload, meta)
+        VALUES (?, ?, ?, ?, ?, ?, ?) USING TIMESTAMP ? AND TTL ?";
+    put_first_entry: Write "INSERT INTO ks.log
+        (kind, tenant, conversation, bucket, seq, payload, meta, batch_of)
+        VALUES (?, ?, ?, ?, ?, ?, ?, ?) USING TIMESTAMP ? AND TTL ?";
     trim: Write "DELETE FROM ks.log USING TIMESTAMP ?
         WHERE kind = ? AND tenant = ? AND conversation = ? AND bucket = ? AND seq >= 0";
 
@@ -164,6 +176,9 @@ statements! {
     all_slots: Read "SELECT device, slot, client_msg_id, seq FROM ks.senders
         WHERE tenant = ? AND conversation = ? AND (device, slot) > (?, ?) LIMIT ?";
 
+    ledger: Read "SELECT tip FROM ks.ledgers WHERE ledger = ?";
+    put_ledger: Write "UPDATE ks.ledgers USING TIMESTAMP ? SET tip = ? WHERE ledger = ?";
+
     beat: Read "SELECT at_ms FROM ks.beats WHERE node = ?";
     put_beat: Write "UPDATE ks.beats USING TIMESTAMP ? SET at_ms = ? WHERE node = ?";
 }
@@ -171,6 +186,7 @@ statements! {
 /// How requests are made.
 pub struct Profiles {
     pub plain: ExecutionProfileHandle,
+    pub serial: ExecutionProfileHandle,
     pub conditional: ExecutionProfileHandle,
 }
 
@@ -183,17 +199,25 @@ impl Profiles {
         let base = ExecutionProfile::builder()
             .consistency(quorum)
             .serial_consistency(Some(serial))
-            // None of them is sent twice at once.
             .speculative_execution_policy(None)
             .load_balancing_policy(balancing(config));
-        let plain = base
+        let serial = base
             .clone()
             .retry_policy(Arc::new(DefaultRetryPolicy::new()))
             .request_timeout(Some(config.request_timeout));
+        // Of two that ask for one partition serially at once, each is in the other's way.
+        let plain =
+            serial.clone().retry_policy(Arc::new(Elsewhere)).speculative_execution_policy(Some(Arc::new(
+                SimpleSpeculativeExecutionPolicy { max_retry_count: 1, retry_interval: config.impatience },
+            )));
         let conditional = base
             .retry_policy(Arc::new(FallthroughRetryPolicy::new()))
             .request_timeout(Some(config.conditional_timeout));
-        Profiles { plain: plain.build().into_handle(), conditional: conditional.build().into_handle() }
+        Profiles {
+            plain: plain.build().into_handle(),
+            serial: serial.build().into_handle(),
+            conditional: conditional.build().into_handle(),
+        }
     }
 }
 
@@ -213,10 +237,13 @@ async fn prepare(
     text: &str,
 ) -> Result<PreparedStatement, PrepareError> {
     let mut statement = session.prepare(in_keyspace(text, &config.keyspace)).await?;
-    let is_conditional = kind == Kind::Conditional;
-    let profile = if is_conditional { &profiles.conditional } else { &profiles.plain };
+    let profile = match kind {
+        Kind::Conditional => &profiles.conditional,
+        Kind::Serial => &profiles.serial,
+        Kind::Read | Kind::Entries | Kind::Write => &profiles.plain,
+    };
     statement.set_execution_profile_handle(Some(profile.clone()));
-    statement.set_is_idempotent(!is_conditional);
+    statement.set_is_idempotent(kind != Kind::Conditional);
     statement.set_page_size(if kind == Kind::Entries { PAGE_ENTRIES } else { PAGE_ROWS });
     if kind == Kind::Serial {
         statement.set_consistency(match config.scope {

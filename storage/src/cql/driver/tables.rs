@@ -31,7 +31,7 @@ impl Tables for Driver {
     }
 
     fn write(&self, writes: Vec<Write>) -> Reads<'_, ()> {
-        async move { self.do_writes(&writes).await }.boxed()
+        self.do_writes(writes).boxed()
     }
 
     fn conversation<'a>(
@@ -114,6 +114,14 @@ impl Tables for Driver {
 
     fn beat(&self, node: u64) -> Reads<'_, Option<i64>> {
         self.read_beat(node).boxed()
+    }
+
+    fn ledgers(&self) -> u16 {
+        self.ledgers
+    }
+
+    fn ledger_tip(&self, ledger: u16) -> Reads<'_, u64> {
+        self.read_ledger_tip(ledger).boxed()
     }
 
     fn all_conversations<'a>(

@@ -7,10 +7,11 @@ use futures::{StreamExt, TryStreamExt, stream};
 
 use super::log::partition;
 use super::presence::shard;
-use super::request::Bound;
+use super::request::{Bound, Requests};
+use super::statement::Statements;
 use super::value::Value;
 use super::{Driver, Found};
-use crate::cql::tables::{ConversationEnd, ListRow, Write};
+use crate::cql::tables::{Bucket, ConversationEnd, ListRow, Write};
 use crate::key::ConversationKey;
 use crate::presence::Standing;
 
@@ -21,39 +22,66 @@ const REQUESTS_AT_ONCE: usize = 64;
 
 /// Whose rows a write touches. The tables of a conversation have one partition key, so they take one mutation.
 #[derive(PartialEq, Eq, Hash)]
-enum Place<'a> {
-    Conversation(&'a ConversationKey),
-    List(&'a str, &'a str),
+enum Place {
+    Conversation(ConversationKey),
+    List(String, String),
+    Log(Bucket),
     /// Of this write alone.
     Own(usize),
 }
 
 impl Driver {
-    pub(super) async fn do_writes(&self, writes: &[Write]) -> Found<()> {
-        let mut places: HashMap<Place<'_>, Vec<Bound<'_>>> = HashMap::new();
-        for (number, write) in writes.iter().enumerate() {
-            places.entry(place(number, write)).or_default().extend(self.bind(write));
-        }
-        let mut requests = Vec::new();
-        for mut bound in places.into_values() {
-            while bound.len() > STATEMENTS_AT_ONCE {
-                requests.push(bound.split_off(bound.len() - STATEMENTS_AT_ONCE));
-            }
-            requests.push(bound);
-        }
-        let profiles = &self.statements.profiles;
-        let requests: Vec<_> =
-            requests.into_iter().map(|bound| self.requests.write(profiles, bound)).collect();
-        stream::iter(requests).buffer_unordered(REQUESTS_AT_ONCE).try_collect().await
+    /// Those of one partition together; with those of others if many wait.
+    pub(super) async fn do_writes(&self, writes: Vec<Write>) -> Found<()> {
+        let parts = parts(writes).into_iter().map(|part| self.write_part(part));
+        stream::iter(parts.collect::<Vec<_>>()).buffer_unordered(REQUESTS_AT_ONCE).try_collect().await
     }
 
+    async fn write_part(&self, part: Vec<Write>) -> Found<()> {
+        match &self.gatherer {
+            Some(gatherer) if part.len() <= STATEMENTS_AT_ONCE => gatherer.write(part).await,
+            _ => write_all(&self.requests, &self.statements, &part).await,
+        }
+    }
+}
+
+/// In one request, or some if there are many.
+pub(super) async fn write_all(requests: &Requests, statements: &Statements, writes: &[Write]) -> Found<()> {
+    let mut bound: Vec<Bound<'_>> = writes.iter().flat_map(|write| statements.bind(write)).collect();
+    let mut batches = Vec::new();
+    while bound.len() > STATEMENTS_AT_ONCE {
+        batches.push(bound.split_off(bound.len() - STATEMENTS_AT_ONCE));
+    }
+    batches.push(bound);
+    let profiles = &statements.profiles;
+    let batches: Vec<_> = batches.into_iter().map(|batch| requests.write(profiles, batch)).collect();
+    stream::iter(batches).buffer_unordered(REQUESTS_AT_ONCE).try_collect().await
+}
+
+/// The writes by partition.
+fn parts(writes: Vec<Write>) -> Vec<Vec<Write>> {
+    let mut places: HashMap<Place, Vec<Write>> = HashMap::new();
+    for (number, write) in writes.into_iter().enumerate() {
+        places.entry(place(number, &write)).or_default().push(write);
+    }
+    places.into_values().collect()
+}
+
+impl Statements {
     /// A write's statements: one for most.
-    fn bind<'a>(&'a self, write: &'a Write) -> Vec<Bound<'a>> {
+    pub(super) fn bind<'a>(&'a self, write: &'a Write) -> Vec<Bound<'a>> {
         use Value as V;
-        let all = &self.statements;
+        let all = self;
         // The timestamp is the first value of every statement but one.
         let (statement, set, rest): (_, Vec<V<'_>>, Vec<V<'_>>) = match write {
             Write::Conversation { key, end, info } => return self.bind_conversation(key, end, info.as_ref()),
+            Write::Committed { commit, at } => return self.bind_committed(commit, *at),
+            Write::Fenced { bucket, epoch, at } => {
+                (&all.put_epoch, vec![V::count(*at), V::count(*epoch)], partition(bucket).to_vec())
+            }
+            Write::LedgerTip { ledger, tip } => {
+                (&all.put_ledger, register(*tip), vec![V::Int(i32::from(*ledger))])
+            }
             Write::Member { key, user, row, seq } => {
                 (&all.put_member, vec![V::count(*seq), V::Blob(row)], seat(key, user))
             }
@@ -119,16 +147,16 @@ impl Driver {
             V::count(end.shown),
             V::Bool(end.wide),
         ];
-        let end_of = Bound::new(&self.statements.put_conversation, [set, names(key, [])].concat());
+        let end_of = Bound::new(&self.put_conversation, [set, names(key, [])].concat());
         let info = info.map(|info| {
             let set = vec![V::count(end.tip), V::Blob(info)];
-            Bound::new(&self.statements.put_info, [set, names(key, [])].concat())
+            Bound::new(&self.put_info, [set, names(key, [])].concat())
         });
         [Some(end_of), info].into_iter().flatten().collect()
     }
 }
 
-fn place(number: usize, write: &Write) -> Place<'_> {
+fn place(number: usize, write: &Write) -> Place {
     match write {
         Write::Conversation { key, .. }
         | Write::Member { key, .. }
@@ -138,8 +166,12 @@ fn place(number: usize, write: &Write) -> Place<'_> {
         | Write::Slot { key, .. }
         | Write::Silence { key, .. }
         | Write::Edited { key, .. }
-        | Write::Recalled { key, .. } => Place::Conversation(key),
-        Write::List { tenant, user, .. } | Write::Unlist { tenant, user, .. } => Place::List(tenant, user),
+        | Write::Recalled { key, .. } => Place::Conversation(key.clone()),
+        Write::List { tenant, user, .. } | Write::Unlist { tenant, user, .. } => {
+            Place::List(tenant.clone(), user.clone())
+        }
+        Write::Committed { commit, .. } => Place::Log(commit.bucket.clone()),
+        Write::Fenced { bucket, .. } => Place::Log(bucket.clone()),
         _ => Place::Own(number),
     }
 }

@@ -50,6 +50,7 @@ pub struct FakeTables {
     started: Instant,
     passed: Duration,
     skew_us: i64,
+    ledgers: u16,
     /// The latest that the clock has said.
     told: Mutex<u64>,
 }
@@ -59,13 +60,18 @@ impl FakeTables {
     pub fn new(seed: u64) -> FakeTables {
         let world = Arc::new(Mutex::new(World::new(seed, BEGINNING)));
         let (started, passed) = (Instant::now(), Duration::ZERO);
-        FakeTables { world, started, passed, skew_us: 0, told: Mutex::new(0) }
+        FakeTables { world, started, passed, skew_us: 0, ledgers: 0, told: Mutex::new(0) }
+    }
+
+    /// Tables that were made with so many ledgers.
+    pub fn with_ledgers(self, ledgers: u16) -> FakeTables {
+        FakeTables { ledgers, ..self }
     }
 
     /// Another process's way to the same tables; its clock is wrong by so much.
     pub fn handle(&self, skew_us: i64) -> FakeTables {
         let (world, started, passed) = (self.world.clone(), self.started, self.passed);
-        FakeTables { world, started, passed, skew_us, told: Mutex::new(0) }
+        FakeTables { world, started, passed, skew_us, ledgers: self.ledgers, told: Mutex::new(0) }
     }
 
     /// That of a process on the runtime of the caller, whose clock says nothing of how long the tables have been there.
@@ -301,6 +307,14 @@ impl Tables for FakeTables {
 
     fn beat(&self, node: u64) -> Found<'_, Option<i64>> {
         self.read(move |world| world.plain.beat(node)).boxed()
+    }
+
+    fn ledgers(&self) -> u16 {
+        self.ledgers
+    }
+
+    fn ledger_tip(&self, ledger: u16) -> Found<'_, u64> {
+        self.read(move |world| world.plain.ledger_tip(ledger)).boxed()
     }
 
     fn all_conversations<'a>(

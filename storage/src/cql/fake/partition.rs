@@ -24,6 +24,9 @@ pub(super) struct Partition {
 #[derive(Clone, Debug, Default)]
 pub(super) struct Rows {
     epoch: Option<u64>,
+    /// Timestamps of the epoch and of the end, where they are written plainly.
+    epoch_at: u64,
+    end_at: u64,
     head: BucketHead,
     /// With the time at which each is gone, microseconds.
     entries: BTreeMap<u64, (EntryRow, u64)>,
@@ -73,6 +76,24 @@ impl Partition {
         self.decided.head.end.as_ref().map_or(0, |end| end.tip)
     }
 
+    /// A plain write of what a ledger has committed.
+    pub(super) fn put(&mut self, commit: Commit, at: u64, now: u64) {
+        self.put_epoch(commit.epoch, at);
+        let rows = &mut self.decided;
+        if at >= rows.end_at {
+            (rows.head.end, rows.end_at) = (Some(commit.end), at);
+        }
+        let ends = ends(commit.ttl, now);
+        rows.entries.extend(commit.entries.into_iter().map(|row| (row.seq, (row, ends))));
+    }
+
+    pub(super) fn put_epoch(&mut self, epoch: u64, at: u64) {
+        let rows = &mut self.decided;
+        if at >= rows.epoch_at {
+            (rows.epoch, rows.head.epoch, rows.epoch_at) = (Some(epoch), epoch, at);
+        }
+    }
+
     pub(super) fn trim(&mut self) {
         self.decided.entries.clear();
         self.before = None;
@@ -94,7 +115,7 @@ impl Rows {
         match write {
             Conditional::Fence { epoch, .. } => self.epoch = Some(epoch),
             Conditional::Commit(commit) => {
-                let ends = commit.ttl.map_or(u64::MAX, |ttl| now + u64::from(ttl) * 1_000_000);
+                let ends = ends(commit.ttl, now);
                 self.epoch = Some(commit.epoch);
                 self.head.end = Some(commit.end);
                 self.entries.extend(commit.entries.into_iter().map(|row| (row.seq, (row, ends))));
@@ -130,4 +151,9 @@ impl Rows {
         }
         rows
     }
+}
+
+/// When entries are gone, microseconds.
+fn ends(ttl: Option<u32>, now: u64) -> u64 {
+    ttl.map_or(u64::MAX, |ttl| now + u64::from(ttl) * 1_000_000)
 }

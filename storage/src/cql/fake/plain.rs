@@ -42,6 +42,9 @@ pub(super) fn place(write: &Write) -> Place {
         Write::Standing { user, .. } => Place::Other(format!("standing {user:?}")),
         Write::Trim { bucket, .. } => Place::Other(format!("trim {bucket:?}")),
         Write::Beat { node, .. } => Place::Other(format!("beat {node}")),
+        Write::Committed { commit, .. } => Place::Other(format!("log {:?}", commit.bucket)),
+        Write::Fenced { bucket, .. } => Place::Other(format!("log {bucket:?}")),
+        Write::LedgerTip { ledger, .. } => Place::Other(format!("ledger {ledger}")),
     }
 }
 
@@ -127,10 +130,11 @@ pub(super) struct Plain {
     tips: HashMap<String, Cell<u64>>,
     standings: BTreeMap<(u64, UserName), Stands>,
     beats: HashMap<u64, Cell<i64>>,
+    ledgers: HashMap<u16, Cell<u64>>,
 }
 
 impl Plain {
-    /// All but `Trim`, which is the log's.
+    /// All but those of the log's table.
     pub(super) fn apply(&mut self, write: Write) {
         match write {
             Write::Conversation { key, end, info } => self.conversation_mut(key).put(end, info),
@@ -167,7 +171,8 @@ impl Plain {
             Write::Beat { node, at_ms } => {
                 self.beats.entry(node).or_default().put(at_ms.cast_unsigned(), at_ms);
             }
-            Write::Trim { .. } => {}
+            Write::LedgerTip { ledger, tip } => self.ledgers.entry(ledger).or_default().put(tip, tip),
+            Write::Trim { .. } | Write::Committed { .. } | Write::Fenced { .. } => {}
         }
     }
 
@@ -289,6 +294,10 @@ impl Plain {
 
     pub(super) fn presence_tip(&self, tenant: &str) -> u64 {
         self.tips.get(tenant).map_or(0, Cell::or_default)
+    }
+
+    pub(super) fn ledger_tip(&self, ledger: u16) -> u64 {
+        self.ledgers.get(&ledger).map_or(0, Cell::or_default)
     }
 
     pub(super) fn standing(&self, tenant: &str, user: &str) -> Option<Standing> {

@@ -187,6 +187,11 @@ impl World {
     fn apply(&mut self, write: Write) {
         match write {
             Write::Trim { bucket, .. } => self.log.entry(bucket).or_default().trim(),
+            Write::Committed { commit, at } => {
+                let (bucket, now) = (commit.bucket.clone(), self.now);
+                self.change(&bucket, |partition| partition.put(*commit, at, now));
+            }
+            Write::Fenced { bucket, epoch, at } => self.log.entry(bucket).or_default().put_epoch(epoch, at),
             write => self.plain.apply(write),
         }
     }
