@@ -5,7 +5,6 @@ use std::sync::Arc;
 use super::book::Book;
 use super::record::Record;
 use super::round::Entered;
-use crate::cql::rows::decode;
 use crate::cql::tables::{LogName, Tables};
 use crate::cql::tail::Tail;
 use crate::cql::{CqlStore, Found};
@@ -17,7 +16,7 @@ use crate::log::{Append, AppendOutcome, Opened};
 const TENURES: usize = 16;
 
 impl<T: Tables> CqlStore<T> {
-    /// The epoch rises by a record. Nothing has to be done again: what the last batch brings about is written.
+    /// The epoch rises by a record; then what the last batch brings about is written again, as without a ledger.
     pub(in crate::cql) async fn open_in_ledger(&self, key: &ConversationKey) -> Found<Opened> {
         let (book, log) = (self.book(key)?, LogName::Conversation(key.clone()));
         let _turn = self.ledgers.turns.take(key).await;
@@ -34,10 +33,7 @@ impl<T: Tables> CqlStore<T> {
             };
             self.write(vec![record.write(committed.at)]).await?;
             committed.written();
-            let stored = self.tables.conversation(key).await?.and_then(|(_, info)| info);
-            let info =
-                stored.map(|info| decode(&info, || format!("the description of {key}"))).transpose()?;
-            let members = self.members_of(key).await?;
+            let (info, members) = self.settle(key, &mut tail).await?;
             let (epoch, tip, last_batch) = (tail.epoch, tail.end.tip, tail.end.batch);
             tail.tenure = tenure;
             self.remember(tail);

@@ -21,7 +21,8 @@
 //! - Within a tenure this process is the only writer. For each conversation one thing happens at a time (`turns`), from
 //!   looking at the log until everything that follows from the record is written. What was read is what is.
 //! - If writing fails, or whoever was writing is gone, the tenure is over. The next one begins with the takeover, which
-//!   writes all that is committed and not known to be written, and only then commits anything.
+//!   writes the rows of all that is committed and not known to be written, and only then commits anything. What follows
+//!   from such a batch, and shows it to readers, is written by whoever opens the conversation next, as without ledgers.
 //!
 //! So of one conversation at most one record is ever committed and not written. How far everything is written stands in
 //! each round: a takeover reads on from there.

@@ -178,8 +178,9 @@ impl<T: Tables> CqlStore<T> {
         Ok(book.begin_tenure(tail))
     }
 
-    /// Writes what follows from the records that are not known to be written. Of one conversation that is the last at
-    /// most: nobody commits one before everything that follows from those before it is written.
+    /// Writes the logs' rows of the records that are not known to be written. Of one conversation that is the last at most:
+    /// nobody commits one before those before it are written. Readers see nothing of it before somebody opens the
+    /// conversation, who tells its members.
     async fn write_records(&self, tail: &Tail) -> Found<()> {
         let (log, tip) = (&tail.bucket.log, tail.end.tip);
         let written = if tip == 0 { 0 } else { decode(&tail.end.changes, || format!("the end of {log}"))? };
@@ -208,10 +209,7 @@ impl<T: Tables> CqlStore<T> {
         if let Record::Batch(commit) = &mut record {
             commit.ttl = self.ttl();
         }
-        self.write(vec![record.write(at)]).await?;
-        let Record::Batch(commit) = record else { return Ok(()) };
-        let LogName::Conversation(key) = commit.bucket.log.clone() else { return Ok(()) };
-        self.settle(&key, &mut Tail::new(commit.bucket, commit.epoch, commit.end)).await.map(drop)
+        self.write(vec![record.write(at)]).await
     }
 
     /// Behind the first round of a bucket: says how far the ledger has come, and removes what is old and written.
