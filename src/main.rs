@@ -38,11 +38,6 @@ use std::process::ExitCode;
 
 use clap::Parser;
 
-/// Millions of small blocks that live as long as a connection: blocks of one size lie together, and what a login has used
-/// for a moment goes back. docs/OPERATING.md has the figures.
-#[global_allocator]
-static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
-
 fn main() -> ExitCode {
     cli::Cli::parse().run()
 }

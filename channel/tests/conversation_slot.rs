@@ -272,13 +272,12 @@ async fn what_is_not_stored_asks_the_store_once() {
     assert_eq!(scene.ask(say("bob", 4)).await, ack(2), "what is stored opens the log");
     assert_eq!(scene.ask(unstored(5)).await, ack(0));
     assert_eq!((scene.faulty.looks.load(Ordering::Relaxed), scene.tip("bob").await), (2, 2));
-    // Of what others have absent nothing is kept.
     for n in 1..=2 {
         let Ask::Send(send) = unstored(n) else { unreachable!("a send") };
         let send = Send { conversation: "d:bob~carol".into(), to_user: String::new(), ..send };
         assert_eq!(scene.ask(Ask::Send(send)).await, Told::No(Code::NOT_FOUND));
     }
-    assert_eq!(scene.faulty.looks.load(Ordering::Relaxed), 4);
+    assert_eq!(scene.faulty.looks.load(Ordering::Relaxed), 4, "nothing is kept of what others may see");
 }
 
 #[tokio::test]
