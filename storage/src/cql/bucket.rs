@@ -1,8 +1,36 @@
-//! Which partition holds what: arithmetic alone.
+//! Logs, and which partition holds what of them: arithmetic alone.
+
+use std::fmt;
 
 use super::config::Format;
-use super::tables::{Bucket, LogName};
 use crate::error::StoreError;
+use crate::key::ConversationKey;
+
+/// One partition of the log table: so many seqs as [`Format`](super::Format) says. A batch stands whole in the bucket of
+/// its first entry, so the last batch of a bucket may reach into the range of the next.
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
+pub struct Bucket {
+    pub log: LogName,
+    pub number: u32,
+}
+
+/// Which log: that of a conversation; a tenant's presence stream; or a ledger, which commits for many conversations.
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
+pub enum LogName {
+    Conversation(ConversationKey),
+    Presence(String),
+    Ledger(u16),
+}
+
+impl fmt::Display for LogName {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            LogName::Conversation(key) => write!(f, "{key}"),
+            LogName::Presence(tenant) => write!(f, "the presence of {tenant}"),
+            LogName::Ledger(number) => write!(f, "ledger {number}"),
+        }
+    }
+}
 
 impl Format {
     /// Seqs of a bucket of this log, at least one.

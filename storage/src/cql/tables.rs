@@ -22,42 +22,15 @@
 //! comes late never replaces a later one. Of two values of one column with equal timestamps the one with the larger
 //! bytes stays, and a removal before a value.
 
-use std::fmt;
-
 use bytes::Bytes;
 use futures::future::BoxFuture;
 
+pub use super::bucket::{Bucket, LogName};
 use crate::directory::{DeviceKey, UserInfo};
 use crate::error::StoreError;
 use crate::key::ConversationKey;
 use crate::log::BatchId;
 use crate::presence::{Standing, UserName};
-
-/// One partition of the log table: so many seqs as [`Format`](super::Format) says. A batch stands whole in the bucket of
-/// its first entry, so the last batch of a bucket may reach into the range of the next.
-#[derive(Clone, Debug, PartialEq, Eq, Hash)]
-pub struct Bucket {
-    pub log: LogName,
-    pub number: u32,
-}
-
-/// Which log: that of a conversation; a tenant's presence stream; or a ledger, which commits for many conversations.
-#[derive(Clone, Debug, PartialEq, Eq, Hash)]
-pub enum LogName {
-    Conversation(ConversationKey),
-    Presence(String),
-    Ledger(u16),
-}
-
-impl fmt::Display for LogName {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        match self {
-            LogName::Conversation(key) => write!(f, "{key}"),
-            LogName::Presence(tenant) => write!(f, "the presence of {tenant}"),
-            LogName::Ledger(number) => write!(f, "ledger {number}"),
-        }
-    }
-}
 
 /// The static columns of a bucket. An absent partition has none of them; one that was only fenced has an epoch alone.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
