@@ -195,12 +195,8 @@ impl Incoming {
                 received.note(tenant, conversation, seq, now);
                 return true;
             }
-            Telling::IfMissed => {
-                let is_missed = !received.has(tenant, conversation, seq);
-                // Nobody was here for the first telling; who has come since is told once.
-                received.note(tenant, conversation, seq, now);
-                is_missed
-            }
+            // Not noted: it may go to fewer devices than all that the first telling goes to.
+            Telling::IfMissed => !received.has(tenant, conversation, seq),
             Telling::Anyway => true,
         };
         drop(received);
