@@ -95,9 +95,12 @@ impl World {
         }
     }
 
-    /// A request was refused.
+    /// A request was refused. A token that has expired is refused at any time, and devices stay until it is their turn.
     pub fn refused(&mut self, d: usize, error: &Error) {
         let Some(conn) = self.devices[d].conn() else { return };
+        if error.code == Code::TOKEN_EXPIRED.number() {
+            return;
+        }
         if self.gateways[self.conns[conn].gateway].draining {
             let (device, code, retryable) = (self.devices[d].number, error.code, error.retryable);
             self.history.push(Event::RefusedInDrain { device, code, retryable });
