@@ -110,21 +110,27 @@ impl Unanswered {
         };
     }
 
-    fn forget(&mut self, open: Open) {
+    /// Whether it was noted.
+    fn forget(&mut self, open: Open) -> bool {
         match open {
             Open::Request(device, epoch, id) => self.requests.remove(&(device, epoch, id)),
             Open::Attach(id) => self.attaches.remove(&id),
-        };
+        }
     }
 
-    fn answered(&mut self, message: &ToConnector) {
+    /// Whether a message is to be passed on. A request that was answered here when the session ended may be answered by
+    /// the node too, in the next one: the device would take that for the answer to what it has asked since.
+    fn passes(&mut self, message: &ToConnector) -> bool {
         match &message.body {
             Some(to_connector::Body::Reply(reply)) => {
                 let target = reply.target.unwrap_or_default();
-                self.forget(Open::Request(target.device_id, target.epoch, splice::peek_re(&reply.frame)));
+                self.forget(Open::Request(target.device_id, target.epoch, splice::peek_re(&reply.frame)))
             }
-            Some(to_connector::Body::Attached(attached)) => self.forget(Open::Attach(attached.attach_id)),
-            _ => {}
+            Some(to_connector::Body::Attached(attached)) => {
+                self.forget(Open::Attach(attached.attach_id));
+                true
+            }
+            _ => true,
         }
     }
 }
@@ -140,7 +146,7 @@ impl ChannelLink for Remote {
         open.into_iter().for_each(|open| self.unanswered.lock().note(open));
         let sent = self.link.send(message);
         if sent.is_err() {
-            open.into_iter().for_each(|open| self.unanswered.lock().forget(open));
+            open.into_iter().for_each(|open| _ = self.unanswered.lock().forget(open));
         }
         sent
     }
@@ -155,8 +161,10 @@ pub(crate) struct Events(pub Arc<Remote>);
 
 impl LinkEvents for Events {
     fn deliver(&self, message: ToConnector) {
-        self.0.unanswered.lock().answered(&message);
-        self.0.incoming.deliver(message);
+        let passes = self.0.unanswered.lock().passes(&message);
+        if passes {
+            self.0.incoming.deliver(message);
+        }
     }
 
     fn opening(&self) -> Option<ToChannel> {
@@ -177,5 +185,32 @@ impl LinkEvents for Events {
         for attach_id in attaches {
             Open::Attach(attach_id).refuse(core, Code::UNAVAILABLE);
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use protocol::Proto as _;
+    use protocol::node::v1::{Attached, Reply, Target};
+    use protocol::v1::ServerFrame;
+
+    use super::*;
+
+    #[test]
+    fn an_answer_passes_once_and_only_where_it_is_owed() {
+        let reply = |device_id, re| {
+            let frame = ServerFrame { session_seq: 0, re, body: None }.encode_to_vec().into();
+            let target = Some(Target { device_id, epoch: 1 });
+            ToConnector { body: Some(to_connector::Body::Reply(Reply { target, frame })) }
+        };
+        let mut unanswered = Unanswered::default();
+        unanswered.note(Open::Request(7, 1, 3));
+        assert!(!unanswered.passes(&reply(7, 2)), "it was answered when an earlier session ended");
+        assert!(!unanswered.passes(&reply(8, 3)));
+        assert!(unanswered.passes(&reply(7, 3)));
+        assert!(!unanswered.passes(&reply(7, 3)));
+        // Of a login that is known no more the route has to be taken back.
+        let late = to_connector::Body::Attached(Attached { attach_id: 9, outcome: None });
+        assert!(unanswered.passes(&ToConnector { body: Some(late) }));
     }
 }
