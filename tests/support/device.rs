@@ -194,12 +194,15 @@ impl Sender {
     }
 
     /// Logs in, as often as it takes.
+    /// Who was cut off comes back a moment later: at once it would meet its own connection, whose end has not arrived, and
+    /// be slowed down for that again and again.
     async fn connect(&mut self) {
+        let mut again = self.device != 0;
         while self.connection.is_none() {
-            self.connection = self.try_connect().await;
-            if self.connection.is_none() {
+            if std::mem::replace(&mut again, true) {
                 tokio::time::sleep(AGAIN).await;
             }
+            self.connection = self.try_connect().await;
         }
     }
 
