@@ -70,8 +70,9 @@ async fn take(mut from: impl AsyncRead + Unpin, onward: mpsc::Sender<Due>, link:
         let cut = way == Way::ToServer && rules.cut_after.is_some_and(|limit| passed >= limit);
         let sent = onward.send((due, (!ended).then(|| segment.freeze()))).await;
         if cut {
-            // Time for the last bytes to arrive.
-            tokio::time::sleep_until(due + Duration::from_millis(20)).await;
+            // Time for the last bytes to arrive, and for answers to come through a slow line: a connection that never
+            // brings one gets nobody any further.
+            tokio::time::sleep_until(due + Duration::from_millis(100)).await;
             return link.cut.cancel();
         }
         if ended || sent.is_err() {
