@@ -189,17 +189,15 @@ impl Incoming {
             targets.find_map(|target| self.core.sessions.with(target.device_id, target.epoch, identity));
         let Some(identity) = found else { return true };
         let (tenant, conversation, seq) = (&identity.tenant, &push.conversation, push.seq);
-        let mut received = self.received.lock();
         let told_again = match push.telling() {
             Telling::First => {
-                received.note(tenant, conversation, seq, now);
+                self.received.lock().note(tenant, conversation, seq, now);
                 return true;
             }
             // Not noted: it may go to fewer devices than all that the first telling goes to.
-            Telling::IfMissed => !received.has(tenant, conversation, seq),
+            Telling::IfMissed => !self.received.lock().has(tenant, conversation, seq),
             Telling::Anyway => true,
         };
-        drop(received);
         if told_again {
             self.core.metrics.heads.add(push.targets.len() as u64);
         }

@@ -123,12 +123,15 @@ pub trait Directory: Send + Sync + 'static {
         candidate: Option<DeviceId>,
     ) -> BoxFuture<'a, Result<Option<DeviceId>, StoreError>> {
         async move {
-            let known = if candidate.is_none() { self.device(key, None).await? } else { None };
-            if known.is_none() && candidate.is_none() {
-                return Ok(None);
+            if candidate.is_none() {
+                let known = self.device(key, None).await?;
+                if known.is_some() {
+                    self.put_user(&key.tenant, &key.user, info).await?;
+                }
+                return Ok(known);
             }
             self.put_user(&key.tenant, &key.user, info).await?;
-            if known.is_some() { Ok(known) } else { self.device(key, candidate).await }
+            self.device(key, candidate).await
         }
         .boxed()
     }

@@ -107,6 +107,12 @@ impl Devices {
     }
 }
 
+/// What is stored agrees with itself.
+async fn agrees(nodes: &Nodes) {
+    let (count, said) = findings(&nodes.channels[0]).await;
+    assert_eq!(count, 0, "{said}");
+}
+
 /// What is told of a user next.
 async fn presence_of(device: &mut Raw, user: &str) -> Presence {
     let told = |body: &Option<Told>| matches!(body, Some(Told::Presence(one)) if one.user == user);
@@ -154,8 +160,7 @@ async fn messages_and_presence_cross_nodes_while_nodes_come_and_go() {
     assert!(first.stop().await.success());
     nodes.linked(2).await;
     devices.talk("two again").await;
-    let (count, said) = findings(&nodes.channels[0]).await;
-    assert_eq!(count, 0, "{said}");
+    agrees(&nodes).await;
 }
 
 /// The time from `kill -9` to the first message that is stored in each room, against the lease.
@@ -207,8 +212,7 @@ async fn channel_nodes_that_are_killed_lose_nothing() {
         nodes
     })
     .await;
-    let (count, said) = findings(&nodes.channels[0]).await;
-    assert_eq!(count, 0, "{said}");
+    agrees(&nodes).await;
 }
 
 /// A node that does not get the processor for three times its lease is taken for dead; when it goes on, nothing that it was
@@ -228,8 +232,7 @@ async fn a_channel_node_that_stalls_and_goes_on_does_no_harm() {
         nodes
     })
     .await;
-    let (count, said) = findings(&nodes.channels[0]).await;
-    assert_eq!(count, 0, "{said}");
+    agrees(&nodes).await;
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
@@ -245,8 +248,7 @@ async fn a_channel_node_that_joins_and_one_that_goes_lose_nothing() {
         nodes
     })
     .await;
-    let (count, said) = findings(&nodes.channels[0]).await;
-    assert_eq!(count, 0, "{said}");
+    agrees(&nodes).await;
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
