@@ -43,8 +43,8 @@ pub enum Served<S> {
     Device(WebSocket<S>),
     /// It was answered to its end.
     Ended,
-    /// It was told 503: as many others as may be are being answered.
-    Busy,
+    /// As many others as may be are being answered: it is to be told so with [`tell_busy`].
+    Busy(S),
 }
 
 impl<S> Served<S> {
@@ -52,7 +52,7 @@ impl<S> Served<S> {
     pub fn device(self) -> Option<WebSocket<S>> {
         match self {
             Served::Device(socket) => Some(socket),
-            Served::Ended | Served::Busy => None,
+            Served::Ended | Served::Busy(_) => None,
         }
     }
 }
@@ -88,8 +88,7 @@ pub async fn accept_http<S: Transport>(
         }
         Judged::Other => {
             let Ok(_place) = room.try_acquire() else {
-                refuse(stream, BUSY).await;
-                return Served::Busy;
+                return Served::Busy(stream);
             };
             let served = serve(Rewind::new(bytes.freeze(), stream), router);
             if tokio::time::timeout(CONNECTION_DEADLINE, served).await.is_err() {
@@ -185,6 +184,11 @@ async fn open<S: Transport>(mut stream: S, accepted: &Accepted) -> Option<WebSoc
         Ok(Ok(())) => Some(WebSocket::new(stream)),
         _ => None,
     }
+}
+
+/// Answers 503, and waits for the peer to read it.
+pub async fn tell_busy<S: Transport>(stream: S) {
+    refuse(stream, BUSY).await;
 }
 
 async fn refuse<S: Transport>(mut stream: S, response: &[u8]) {
@@ -294,9 +298,19 @@ mod tests {
                 client.read_exact(&mut head).await.unwrap();
                 client.shutdown().await.unwrap();
             };
-            let (served, ()) = tokio::join!(accept_http(server, &policy, &router, &full), read);
+            let serve = async {
+                match accept_http(server, &policy, &router, &full).await {
+                    Served::Busy(stream) => {
+                        tell_busy(stream).await;
+                        "503"
+                    }
+                    Served::Device(_) => "101",
+                    Served::Ended => "ended",
+                }
+            };
+            let (served, ()) = tokio::join!(serve, read);
             assert_eq!(std::str::from_utf8(&head).unwrap(), format!("HTTP/1.1 {status}"));
-            assert!(matches!((served, status), (Served::Busy, "503") | (Served::Device(_), "101")));
+            assert_eq!(served, status);
         }
     }
 

@@ -11,7 +11,7 @@ use tokio_rustls::rustls::ServerConfig;
 
 use crate::accept::Place;
 use crate::connector::Connector;
-use crate::http::{Served, accept_http};
+use crate::http::{Served, accept_http, tell_busy};
 use crate::tls;
 use crate::transport::Transport;
 use crate::websocket::WebSocket;
@@ -66,7 +66,11 @@ impl Connector {
                 self.refuse_with(socket, Code::SHUTTING_DOWN).await;
             }
             Served::Device(socket) => self.log_in(socket, remote, place).await,
-            Served::Busy => self.core.metrics.refused_http.add(1),
+            Served::Busy(stream) => {
+                // Counted first: whoever reads the answer finds it in the metrics.
+                self.core.metrics.refused_http.add(1);
+                tell_busy(stream).await;
+            }
             Served::Ended => {}
         }
     }

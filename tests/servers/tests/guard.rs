@@ -16,9 +16,10 @@ fn start(temporary: &Path) -> (Child, String) {
     let mut command = Command::new(env!("CARGO_BIN_EXE_whimbrel-servers"));
     command.arg("zookeeper").env("TMPDIR", temporary).stdin(Stdio::piped()).stdout(Stdio::piped());
     let mut child = command.spawn().unwrap();
-    let mut line = String::new();
-    BufReader::new(child.stdout.take().unwrap()).read_line(&mut line).unwrap();
-    let address = line.trim().strip_prefix(&format!("{ZOOKEEPER_VARIABLE}=")).unwrap().to_owned();
+    // To its last line: the program fails if it cannot print.
+    let lines = BufReader::new(child.stdout.take().unwrap()).lines();
+    let lines: Vec<String> = lines.map(Result::unwrap).take_while(|line| line != "ready").collect();
+    let address = lines[0].strip_prefix(&format!("{ZOOKEEPER_VARIABLE}=")).unwrap().to_owned();
     (child, address)
 }
 
