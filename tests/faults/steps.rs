@@ -21,13 +21,13 @@ use crate::writers::Writers;
 pub const HOUR: i64 = 3_600;
 pub const HEARTBEAT_MS: u32 = 2_000;
 /// Who says nothing is closed after three heartbeats, give or take what a busy machine takes.
-const CLOSED_S: [f64; 2] = [5.0, 8.0];
+const CLOSED_S: [f64; 2] = [4.0, 8.0];
 /// From one step to the next, at the least.
 const DWELL: Duration = Duration::from_secs(4);
 /// How long a sender waits for an answer.
 const ANSWER: Duration = Duration::from_secs(15);
 /// Every room is written to, a push is there, within this.
-const SOON: Duration = Duration::from_secs(10);
+const SOON: Duration = Duration::from_secs(20);
 const ROOMS: usize = 3;
 /// Devices that stay connected all the time; that log in again at each step; that come for the first time then.
 const STEADY: usize = 24;
