@@ -120,7 +120,7 @@ impl World {
         let device = &mut self.devices[d];
         device.turn += 1;
         device.input.clear();
-        let Some(gateway) = self.gateway_up().filter(|gateway| !self.gateways[*gateway].draining) else {
+        let Some(gateway) = self.front() else {
             let turn = self.devices[d].turn;
             let at = self.now + self.rng.range(1, 50);
             self.devices[d].link = Link::Waiting;

@@ -186,6 +186,7 @@ impl World {
         self.gateways[up].run(|parts| {
             let node = parts.node.clone();
             async move {
+                let Some(node) = node else { return };
                 if let Ok(page) = node.presence_events(&tenant, after, limit).await {
                     hub.put(Out::Stream { op, after, limit, page });
                 }
