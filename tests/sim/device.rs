@@ -68,6 +68,8 @@ pub struct Device {
     tick_ms: Option<u64>,
     /// Whether the history says that it is reachable.
     pub reachable: bool,
+    /// Since when, if it is.
+    pub reachable_since: u64,
 }
 
 impl Device {
@@ -93,6 +95,7 @@ impl Device {
             away: false,
             tick_ms: None,
             reachable: false,
+            reachable_since: 0,
         }
     }
 

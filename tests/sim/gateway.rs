@@ -3,6 +3,7 @@
 //! Nothing runs by itself: the runtime has one thread, the world's, and its clock stands still until the world
 //! says how far it may go.
 
+use std::cell::Cell;
 use std::net::{Ipv4Addr, SocketAddr};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicI64, Ordering};
@@ -75,6 +76,8 @@ pub struct Gateway {
     pub links_down: Arc<AtomicBool>,
     /// Its seat, where the world is a cluster.
     pub seat: Option<usize>,
+    /// How far it has run, by the world's time.
+    ran_to: Cell<u64>,
 }
 
 /// What runs in it.
@@ -142,12 +145,17 @@ impl Gateway {
             draining: false,
             links_down,
             seat: None,
+            ran_to: Cell::new(now_ms),
         }
     }
 
     /// Runs until something comes out, or until `limit_ms`; says what time it is then.
     pub fn step(&self, limit_ms: u64) -> u64 {
         let Some(runtime) = self.runtime.as_ref().filter(|_| !self.frozen) else { return limit_ms };
+        // Others have kept the world back: their turn.
+        if self.seat.is_some() && self.ran_to.get() > limit_ms {
+            return limit_ms;
+        }
         let until = self.base + Duration::from_millis(limit_ms.saturating_sub(self.started_ms));
         let passed = runtime.block_on(async {
             tokio::select! {
@@ -157,7 +165,9 @@ impl Gateway {
             }
             self.base.elapsed()
         });
-        (self.started_ms + passed.as_millis() as u64).min(limit_ms)
+        let reached = self.started_ms + passed.as_millis() as u64;
+        self.ran_to.set(reached);
+        reached.min(limit_ms)
     }
 
     /// A device's connection arrives at one of the connectors.

@@ -11,11 +11,13 @@ use cluster::link::hello::Me;
 use cluster::link::listen::{LinkHost, LinkPort};
 use cluster::link::stream::Chance;
 use cluster::{
-    ChannelLink, ConnectorLink, FixedMembership, Membership, NodeRecord, ZooKeeperConfig, ZooKeeperMembership,
+    ChannelLink, ConnectorLink, FixedMembership, Membership, NodeRecord, View, ZooKeeperConfig,
+    ZooKeeperMembership,
 };
 use connector::Connector;
 use idgen::{NodeId, NodeType, WorkerNumber};
 use parking_lot::Mutex;
+use tokio::sync::watch;
 
 use crate::gateway::{Birth, Parts, Setup, connector_config, open_store, verifier};
 use crate::links::{DownTap, Tap, UpTap};
@@ -49,7 +51,9 @@ impl Plan {
         let is_channel = self.kind == NodeType::Channel;
         let link = if is_channel { Plan::address(self.seat) } else { String::new() };
         let endpoints = if is_channel { Vec::new() } else { vec![format!("tcp://seat-{}:2", self.seat)] };
-        let record = NodeRecord { link, endpoints, ..NodeRecord::new(node, 0) };
+        // Few lots: each of its 4,096 slots costs as many draws.
+        let weight = 1 + self.seat as u32 % 3;
+        let record = NodeRecord { link, endpoints, weight, ..NodeRecord::new(node, 0) };
         let config = ZooKeeperConfig {
             servers: NAME.into(),
             cluster: NAME.into(),
@@ -66,6 +70,43 @@ impl Plan {
         let me = Me { cluster: NAME.into(), node: member.node(), incarnation: member.incarnation() };
         let (dial, chance) = (Arc::new(SimDial(birth.hub.clone())), Chance::seeded(self.seed));
         LinkConfig { dial, chance, ..LinkConfig::new(me) }
+    }
+}
+
+/// The membership as the parts of a node follow it: told one after the other, always in the same order. Who waits for one
+/// `watch` is woken in any.
+struct InOrder {
+    member: Arc<ZooKeeperMembership>,
+    told: Mutex<Vec<watch::Sender<Arc<View>>>>,
+}
+
+impl InOrder {
+    fn of(member: &Arc<ZooKeeperMembership>) -> Arc<InOrder> {
+        let all = Arc::new(InOrder { member: member.clone(), told: Mutex::default() });
+        tokio::spawn(all.clone().tell());
+        all
+    }
+
+    async fn tell(self: Arc<Self>) {
+        let mut views = self.member.watch();
+        while views.changed().await.is_ok() {
+            let view = views.borrow_and_update().clone();
+            let mut told = self.told.lock();
+            told.retain(|one| !one.is_closed());
+            told.iter().for_each(|one| drop(one.send_replace(view.clone())));
+        }
+    }
+}
+
+impl Membership for InOrder {
+    fn snapshot(&self) -> Arc<View> {
+        self.member.snapshot()
+    }
+
+    fn watch(&self) -> watch::Receiver<Arc<View>> {
+        let (one, views) = watch::channel(self.snapshot());
+        self.told.lock().push(one);
+        views
     }
 }
 
@@ -92,7 +133,7 @@ async fn boot_channel(
     node.follow(links.clone());
     let tap = Arc::new(Tap::new(birth.hub.clone(), setup.mutant, birth.links_down.clone()));
     let host = Arc::new(TappedHost { node: node.clone(), tap, links: Mutex::default() });
-    let port = LinkPort::new(Arc::new(links), host, member.clone());
+    let port = LinkPort::new(Arc::new(links), host, InOrder::of(&member));
     Some(Parts { node: Some(node), connectors: Vec::new(), member: Some(member), port: Some(port) })
 }
 
@@ -100,7 +141,7 @@ async fn boot_channel(
 fn owners(setup: &Setup, member: &Arc<ZooKeeperMembership>) -> Arc<dyn Membership> {
     match setup.mutant {
         Some(Mutant::OwnersStay) => Arc::new(FixedMembership::of((*member.snapshot()).clone())),
-        _ => member.clone(),
+        _ => InOrder::of(member),
     }
 }
 
@@ -111,7 +152,7 @@ fn boot_connector(
     member: Arc<ZooKeeperMembership>,
 ) -> Option<Parts> {
     let config = connector_config(setup, member.node());
-    let connector = Connector::new(config, verifier()?, birth.clock.clone(), member.clone());
+    let connector = Connector::new(config, verifier()?, birth.clock.clone(), InOrder::of(&member));
     connector.follow(plan.link_config(birth, &member));
     Some(Parts { node: None, connectors: vec![connector], member: Some(member), port: None })
 }

@@ -16,7 +16,9 @@ use crate::wires::Wires;
 use crate::world::{Ev, World};
 
 /// Processes of a cluster run together: none gets further ahead of another than this, milliseconds.
-pub const STEP_MS: u64 = 20;
+const STEP_MS: u64 = 100;
+/// What happens between them happens at multiples of this: each stop costs all of them.
+const TICK_MS: u64 = 10;
 /// From the end of a process to the next one in its place, at most.
 const AWAY_MS: u64 = 25_000;
 
@@ -37,6 +39,11 @@ pub struct Seat {
     pub kind: NodeType,
     /// The process that has it, dead or alive.
     pub gateway: Option<usize>,
+}
+
+/// How far processes may run before the next thing happens to them.
+pub fn together(now: u64, due: u64) -> u64 {
+    due.next_multiple_of(TICK_MS).min(now + STEP_MS)
 }
 
 impl Cluster {

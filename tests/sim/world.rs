@@ -14,7 +14,7 @@ use crate::gateway::{Gateway, Setup};
 use crate::hub::Out;
 use crate::mutant::Mutant;
 use crate::net::{Conn, Item};
-use crate::nodes::{Cluster, STEP_MS};
+use crate::nodes::{Cluster, together};
 use crate::rng::Rng;
 use crate::run::Rules;
 use crate::socket::{End, Plug};
@@ -238,7 +238,7 @@ impl World {
             self.collect();
             let due = self.events.first_key_value().map_or(end, |((at, _), _)| (*at).min(end));
             if due > self.now {
-                let due = if self.cluster.is_some() { due.min(self.now + STEP_MS) } else { due };
+                let due = if self.cluster.is_some() { together(self.now, due).min(end) } else { due };
                 let reached = self.gateways.iter().fold(due, |due, gateway| gateway.step(due));
                 self.now = self.now.max(reached);
                 continue;
@@ -357,7 +357,7 @@ impl World {
         for d in 0..self.devices.len() {
             let reachable = self.is_reachable(d, up);
             if reachable != self.devices[d].reachable {
-                self.devices[d].reachable = reachable;
+                (self.devices[d].reachable, self.devices[d].reachable_since) = (reachable, self.now);
                 let (device, user, at) = (self.devices[d].number, self.full_user(d), self.now);
                 self.history.push(Event::Reach { device, user, reachable, at });
             }
