@@ -169,11 +169,12 @@ impl<T: Transport> Connection<T> {
         cx: &mut Context<'_>,
     ) -> Result<bool, End> {
         scratch.clear();
-        if !self.attachment.seat.take(scratch) {
+        let frames = self.attachment.seat.take(scratch);
+        if frames == 0 {
             return Ok(false);
         }
         self.flushing = true;
-        self.attachment.core.metrics.bytes_out.add(scratch.len() as u64);
+        self.attachment.core.metrics.wrote(frames, scratch.len());
         let taken = match Pin::new(&mut self.io).poll_write(cx, scratch) {
             Poll::Ready(result) => result?,
             Poll::Pending => 0,
@@ -320,7 +321,7 @@ impl<T: Transport> Connection<T> {
 
     fn begin_closing(&mut self, code: Option<Code>) {
         let mut last = std::mem::take(&mut self.unwritten);
-        while self.attachment.seat.take(&mut last) {}
+        while self.attachment.seat.take(&mut last) > 0 {}
         if let Some(code) = code {
             let handle = &self.attachment.seat.handle;
             tracing::debug!(device = handle.device, epoch = handle.epoch, %code, "closing");

@@ -28,7 +28,7 @@ fn push(delivery: &mut Delivery, seq: u64, now: u32) -> Pushed {
 
 fn written(delivery: &mut Delivery) -> Vec<v1::ServerFrame> {
     let mut out = BytesMut::new();
-    while delivery.outbox.take(&mut out) {}
+    while delivery.outbox.take(&mut out) > 0 {}
     let mut frames = Vec::new();
     while let Ok(frame::Peek::Whole(length)) = frame::peek(&out, MAX_FRAME_BYTES) {
         let frame = frame::open(out.split_to(length).freeze()).unwrap();

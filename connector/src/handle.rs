@@ -280,9 +280,9 @@ impl Seat {
         self.with((), |state| state.behind = None);
     }
 
-    /// Moves waiting frames to `out`. Says whether there were any.
-    pub fn take(&self, out: &mut BytesMut) -> bool {
-        self.with(false, |state| state.delivery.outbox.take(out))
+    /// Moves waiting frames to `out`. Says how many.
+    pub fn take(&self, out: &mut BytesMut) -> usize {
+        self.with(0, |state| state.delivery.outbox.take(out))
     }
 
     /// Whether another request may be read.

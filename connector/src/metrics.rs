@@ -48,8 +48,21 @@ counters! {
     heads,
     /// Frames received after login.
     frames_in,
+    /// Frames written after login.
+    frames_out,
+    /// Writes that took them: each has what waited for a device, at most 32 KiB and a frame.
+    writes,
     /// Bytes written after login.
     bytes_out,
+}
+
+impl Metrics {
+    /// Frames were offered to a transport in one write.
+    pub(crate) fn wrote(&self, frames: usize, bytes: usize) {
+        self.frames_out.add(frames as u64);
+        self.writes.add(1);
+        self.bytes_out.add(bytes as u64);
+    }
 }
 
 /// A number that only rises.

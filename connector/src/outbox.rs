@@ -168,20 +168,21 @@ impl Outbox {
         self.queue.is_empty() && self.heads.is_none()
     }
 
-    /// Moves the next frames to `out`, in wire form. Says whether it moved any.
-    pub fn take(&mut self, out: &mut BytesMut) -> bool {
-        let before = out.len();
+    /// Moves the next frames to `out`, in wire form. Says how many.
+    pub fn take(&mut self, out: &mut BytesMut) -> usize {
+        let (before, mut frames) = (out.len(), 0);
         while out.len() - before < TURN_BYTES {
             let Some(next) = self.queue.pop_front() else { break };
             self.bytes -= next.wire_bytes();
             put(&next, out);
+            frames += 1;
         }
         if self.queue.is_empty() {
             // An idle device keeps no buffer.
             self.queue = VecDeque::new();
-            self.put_heads(out);
+            frames += self.put_heads(out);
         }
-        out.len() > before
+        frames
     }
 
     /// A request is answered; false if it is not one of this connection's.
@@ -209,8 +210,9 @@ impl Outbox {
     }
 
     // Hints go out once everything queued before them has: the device then has room for what it pulls.
-    fn put_heads(&mut self, out: &mut BytesMut) {
-        let Some(heads) = self.heads.take() else { return };
+    fn put_heads(&mut self, out: &mut BytesMut) -> usize {
+        let Some(heads) = self.heads.take() else { return 0 };
+        let frames = heads.len();
         for (conversation, tip) in *heads {
             let conversation = String::from_utf8_lossy(&conversation).into_owned();
             let head = v1::Head { conversation, tip };
@@ -218,6 +220,7 @@ impl Outbox {
             let frame = v1::ServerFrame { session_seq: 0, re: 0, body: Some(body) };
             put(&Waiting { session_seq: 0, frame: frame.encode_to_vec().into() }, out);
         }
+        frames
     }
 }
 
@@ -242,7 +245,7 @@ mod tests {
 
     fn frames(outbox: &mut Outbox) -> Vec<v1::ServerFrame> {
         let mut out = BytesMut::new();
-        while outbox.take(&mut out) {}
+        while outbox.take(&mut out) > 0 {}
         let mut frames = Vec::new();
         while let Ok(frame::Peek::Whole(length)) = frame::peek(&out, protocol::limit::MAX_FRAME_BYTES) {
             let frame = frame::open(out.split_to(length).freeze()).unwrap();
@@ -284,6 +287,16 @@ mod tests {
         assert_eq!(frames.len(), 3);
         assert_eq!(frames[2].body, Some(v1::server_frame::Body::Head(head)));
         assert!(outbox.takes(&message(), b"c"));
+    }
+
+    #[test]
+    fn frames_and_hints_are_counted() {
+        let mut outbox = Outbox::new(1000);
+        outbox.push(1, message());
+        outbox.push(2, message());
+        outbox.raise_head(&name(), 9);
+        let mut out = BytesMut::new();
+        assert_eq!((outbox.take(&mut out), outbox.take(&mut out)), (3, 0));
     }
 
     #[test]

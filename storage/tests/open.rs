@@ -61,10 +61,10 @@ fn a_newer_format_is_left_alone() {
     let dir = tempfile::tempdir().unwrap();
     drop(EmbeddedStore::open(EmbeddedConfig::new(dir.path())).unwrap());
     let identity = dir.path().join("STORE");
-    let newer = fs::read_to_string(&identity).unwrap().replace("format 2", "format 3");
+    let newer = fs::read_to_string(&identity).unwrap().replace("format 3", "format 4");
     fs::write(&identity, &newer).unwrap();
     let error = refusal(dir.path());
-    assert!(matches!(error, OpenError::Newer { found: 3, known: 2, .. }), "{error}");
+    assert!(matches!(error, OpenError::Newer { found: 4, known: 3, .. }), "{error}");
     assert_eq!(fs::read_to_string(&identity).unwrap(), newer);
 }
 

@@ -10,8 +10,9 @@ use super::open_error::OpenError;
 
 pub(super) const IDENTITY_FILE: &str = "STORE";
 const TEMPORARY_FILE: &str = "STORE.new";
-/// The format this version writes, and the highest it reads. 2 has longer rows than 1, and reads those of 1.
-pub(super) const FORMAT: u32 = 2;
+/// The format this version writes, and the highest it reads. Each has longer rows than the one before, and reads those
+/// of all before it.
+pub(super) const FORMAT: u32 = 3;
 const TITLE: &str = "whimbrel store";
 
 /// A secret of this store: marks its commits in the journal, so that nobody can forge one inside a payload.
@@ -123,9 +124,11 @@ mod tests {
     #[test]
     fn a_newer_format_is_named() {
         let dir = tempfile::tempdir().unwrap();
-        fs::write(dir.path().join(IDENTITY_FILE), "whimbrel store\nformat 3\nwhatever\n").unwrap();
+        let newer = FORMAT + 1;
+        let text = format!("whimbrel store\nformat {newer}\nwhatever\n");
+        fs::write(dir.path().join(IDENTITY_FILE), text).unwrap();
         match Identity::read(dir.path()) {
-            Err(OpenError::Newer { found: 3, known: FORMAT, .. }) => {}
+            Err(OpenError::Newer { found, known: FORMAT, .. }) if found == newer => {}
             other => panic!("{other:?}"),
         }
     }

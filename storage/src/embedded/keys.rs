@@ -27,7 +27,7 @@ pub(super) enum Table {
     Device = 10,
     DeviceId = 11,
     User = 12,
-    /// A user's conversations by the version of their latest entry.
+    /// A user's conversations by their places in the list.
     Active = 13,
     /// A user's conversations by the version at which the user's read cursor rose last.
     Moved = 14,

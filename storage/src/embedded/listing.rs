@@ -1,19 +1,24 @@
 //! Which of a user's conversations have changed.
 //!
-//! Every conversation of a user has a row in `Active` whose key begins with the version (the commit's number) of the
-//! latest entry, and one in `Moved` with the version at which the user's read cursor rose last. A change moves the
-//! row, so what changed after a version is what lies behind it, however many conversations there are.
+//! Every conversation of a user has a row in `Active` whose key begins with its *place*, a version (a commit's number),
+//! and one in `Moved` with the version at which the user's read cursor rose last. A change moves the row, so what
+//! changed after a version is what lies behind it, however many conversations there are.
 //!
-//! An append moves the row of every member. Where that would be many, the conversation is *wide*, for ever: its
-//! members have a row in `Wide` instead, no append touches those, and whoever lists looks at the head of each.
+//! The place is the beginning of the [`period`](super::period) of the latest entry, not the entry itself: moving the
+//! rows of all members with every entry would be most of an append. Whoever lists takes all of a place and finds the
+//! order within it in the heads, which have the version of the latest entry. The row of somebody who has left has the
+//! version of that in its value.
+//!
+//! Where an append would move many rows, the conversation is *wide*, for ever: its members have a row in `Wide`
+//! instead, no append touches those, and whoever lists looks at the head of each.
 
 use std::collections::HashSet;
 use std::ops::Bound;
 
-use fjall::UserValue;
+use fjall::{UserKey, UserValue};
 use xxhash_rust::xxh3::xxh3_64;
 
-use super::engine::{Change, Engine, broken};
+use super::engine::{Change, Engine, broken, decode};
 use super::group::Group;
 use super::keys::{self, Key, Table};
 use super::rows::{Commit, Head, Row};
@@ -28,12 +33,12 @@ type Found<T> = Result<T, StoreError>;
 
 impl Group<'_> {
     /// What an append changes in the lists of the members. `before` and `after` are the log's heads.
-    pub(super) fn listing_of(&self, append: &Append, before: &Head, after: &Head) -> Found<Vec<Change>> {
+    pub(super) fn listing_of(&mut self, append: &Append, before: &Head, after: &Head) -> Found<Vec<Change>> {
         let mut rows = Vec::new();
-        if !before.wide {
+        if !before.wide && (after.wide || after.place != before.place) {
             for user in append.active.iter() {
-                rows.push(unlist(&append.key, user, before.version)?);
-                rows.push(list(&append.key, user, after)?);
+                rows.push(unlist(&append.key, user, before.place)?);
+                rows.push(self.list(&append.key, user, after)?);
             }
         }
         for member in &append.members {
@@ -44,7 +49,7 @@ impl Group<'_> {
 
     /// Who has left keeps a row where the leaving stands; the membership says where that is.
     fn joined_or_left(
-        &self,
+        &mut self,
         append: &Append,
         member: &MemberRow,
         before: &Head,
@@ -58,17 +63,24 @@ impl Group<'_> {
                 rows.push(unlist(key, user, left)?);
             }
             rows.push((membership, Some(UserValue::empty())));
-            rows.push(list(key, user, after)?);
+            rows.push(self.list(key, user, after)?);
         } else {
             rows.push(if before.wide {
                 (keys::wide(key, user)?, None)
             } else {
-                unlist(key, user, before.version)?
+                unlist(key, user, before.place)?
             });
-            rows.push((membership, Some(after.version.encode().into())));
-            rows.push(list(key, user, &Head { wide: false, ..*after })?);
+            rows.push((membership, Some(after.place.encode().into())));
+            let (row, _) = self.list(key, user, &Head { wide: false, ..*after })?;
+            rows.push((row, Some(after.version.encode().into())));
         }
         Ok(rows)
+    }
+
+    fn list(&mut self, key: &ConversationKey, user: &str, head: &Head) -> Found<Change> {
+        let row = place_of(key, user, head)?;
+        self.period.note(&key.tenant, user);
+        Ok((row, Some(UserValue::empty())))
     }
 
     /// What a risen read cursor changes.
@@ -84,16 +96,12 @@ fn unlist(key: &ConversationKey, user: &str, version: u64) -> Found<Change> {
     Ok((keys::place(&list, version, &key.conversation)?, None))
 }
 
-fn list(key: &ConversationKey, user: &str, head: &Head) -> Found<Change> {
-    Ok((place_of(key, user, head)?, Some(UserValue::empty())))
-}
-
 /// The row by which a conversation stands in a member's list.
 pub(super) fn place_of(key: &ConversationKey, user: &str, head: &Head) -> Found<Key> {
     if head.wide {
         return keys::wide(key, user);
     }
-    keys::place(&keys::list(Table::Active, &key.tenant, user)?, head.version, &key.conversation)
+    keys::place(&keys::list(Table::Active, &key.tenant, user)?, head.place, &key.conversation)
 }
 
 /// Rows that a store of format 1 lacks: all of its conversations stand at version 0, as its heads do.
@@ -148,14 +156,10 @@ impl View {
     /// One more than `limit`, latest first.
     fn latest(&self, tenant: &str, user: &str, before: Option<Place>, limit: usize) -> Found<Vec<Place>> {
         let list = keys::list(Table::Active, tenant, user)?;
-        let end = match &before {
-            Some(before) => keys::place(&list, before.version, &before.conversation)?,
-            None => keys::end(&list),
-        };
-        let bounds = (Bound::Included(list.clone()), Bound::Excluded(end));
-        let rows = self.bounded(&list, bounds).rev().take(limit + 1);
-        let mut places = rows.map(|row| place(&row?, &list)).collect::<Found<Vec<_>>>()?;
-        places.extend(self.wide(tenant, user, |place| before.as_ref().is_none_or(|before| place < before))?);
+        let is_wanted = |place: &Place| before.as_ref().is_none_or(|before| place < before);
+        let rows = self.upto(&list, before.as_ref())?;
+        let mut places = self.placed(tenant, &list, rows, is_wanted, limit)?;
+        places.extend(self.wide(tenant, user, is_wanted)?);
         places.sort_unstable_by(|a, b| b.cmp(a));
         places.truncate(limit + 1);
         Ok(places)
@@ -163,17 +167,73 @@ impl View {
 
     /// One more than `limit`, in the order of the changes.
     fn changed(&self, tenant: &str, user: &str, after: &Place, limit: usize) -> Found<Vec<Place>> {
-        let mut places = self.wide(tenant, user, |place| place > after)?;
-        for table in [Table::Active, Table::Moved] {
-            let list = keys::list(table, tenant, user)?;
-            let start = keys::place(&list, after.version, &after.conversation)?;
-            let bounds = (Bound::Excluded(start), Bound::Excluded(keys::end(&list)));
-            let rows = self.bounded(&list, bounds).take(limit + 1);
-            places.extend(rows.map(|row| place(&row?, &list)).collect::<Found<Vec<_>>>()?);
+        let is_wanted = |place: &Place| place > after;
+        let mut places = self.wide(tenant, user, is_wanted)?;
+        let list = keys::list(Table::Active, tenant, user)?;
+        // What stands before the last place up to there changed before it.
+        let first = match self.upto(&list, Some(after))?.next() {
+            Some(row) => keys::place(&list, place(&row?.0, &list)?.version, "")?,
+            None => list.clone(),
+        };
+        let rows = self.bounded(&list, (Bound::Included(first), Bound::Excluded(keys::end(&list))));
+        places.extend(self.placed(tenant, &list, rows, is_wanted, limit)?);
+
+        let list = keys::list(Table::Moved, tenant, user)?;
+        let start = keys::place(&list, after.version, &after.conversation)?;
+        let rows = self.bounded(&list, (Bound::Excluded(start), Bound::Excluded(keys::end(&list))));
+        for row in rows.take(limit + 1) {
+            places.push(place(&row?.0, &list)?);
         }
         places.sort_unstable();
         places.truncate(limit + 1);
         Ok(places)
+    }
+
+    /// The rows of a list at places up to a version, or all; the last one first.
+    fn upto(
+        &self,
+        list: &[u8],
+        version: Option<&Place>,
+    ) -> Found<impl Iterator<Item = Found<(UserKey, UserValue)>> + use<>> {
+        let end = match version {
+            Some(place) => keys::place(list, place.version.saturating_add(1), "")?,
+            None => keys::end(list),
+        };
+        Ok(self.bounded(list, (Bound::Included(list.to_vec()), Bound::Excluded(end))).rev())
+    }
+
+    /// Where the conversations of rows really stand: all that are wanted at as many places as have more than `limit`.
+    /// Rows are in the order of their places, or against it.
+    fn placed(
+        &self,
+        tenant: &str,
+        list: &[u8],
+        rows: impl Iterator<Item = Found<(UserKey, UserValue)>>,
+        is_wanted: impl Fn(&Place) -> bool,
+        limit: usize,
+    ) -> Found<Vec<Place>> {
+        let (mut places, mut current) = (Vec::new(), None);
+        for row in rows {
+            let (key, value) = row?;
+            let row = place(&key, list)?;
+            let entered = current.replace(row.version) != Some(row.version);
+            if entered && places.len() > limit {
+                break;
+            }
+            let version = self.version_of(tenant, &row, &key, &value)?;
+            places.extend(Some(Place { version, ..row }).filter(&is_wanted));
+        }
+        Ok(places)
+    }
+
+    /// The version of the latest entry of a conversation that the user may see.
+    fn version_of(&self, tenant: &str, row: &Place, key: &[u8], value: &[u8]) -> Found<u64> {
+        if !value.is_empty() {
+            return decode(key, value);
+        }
+        let head = self.head(&ConversationKey::new(tenant, row.conversation.as_str()))?;
+        // A row that was left behind stands where it is; one of format 2 does that where somebody left.
+        Ok(if head.place == row.version { head.version } else { row.version })
     }
 
     /// The user's wide conversations whose latest entry stands where it is wanted.
@@ -181,7 +241,7 @@ impl View {
         let list = keys::list(Table::Wide, tenant, user)?;
         let mut places = Vec::new();
         for row in self.bounded(&list, (Bound::Included(list.clone()), Bound::Excluded(keys::end(&list)))) {
-            let row = row?;
+            let (row, _) = row?;
             let conversation = keys::last_text(&row, &list).ok_or_else(|| broken_key(&row))?.to_owned();
             let head = self.head(&ConversationKey::new(tenant, conversation.as_str()))?;
             places.push(Place { version: head.version, conversation });

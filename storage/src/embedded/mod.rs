@@ -9,7 +9,7 @@
 //! | `keys`, `rows` | names and contents of rows |
 //! | `queue`, `request`, `group`, `heads`, `writer` | the way of a write |
 //! | `view`, `reads` | the way of a read |
-//! | `listing` | which conversations of a user changed: kept by writes, asked by reads |
+//! | `listing`, `period` | which conversations of a user changed: kept by writes, asked by reads |
 //! | `log`, `directory`, `presence`, `inventory` | the four contracts |
 //! | `stats` | what the store has done |
 //!
@@ -46,12 +46,15 @@ mod identity;
 mod inventory;
 mod journal;
 mod keys;
+#[cfg(test)]
+mod listed;
 mod listing;
 mod lock;
 mod log;
 mod manifest;
 mod open;
 mod open_error;
+mod period;
 #[cfg(test)]
 mod planted;
 mod presence;
@@ -120,6 +123,7 @@ impl EmbeddedStore {
             watermark: opened.watermark,
             logs: OpenLogs::new(config.open_logs),
             epochs: Epochs::new(opened.commit.incarnation),
+            period: period::Period::after(opened.commit.number),
             commit: opened.commit,
             sync: config.sync,
             counters: counters.clone(),

@@ -182,7 +182,7 @@ const PEOPLE: &[Damage] = &[
         |store| {
             let head: Head = store.reads.engine().row(&head()).unwrap().unwrap();
             let list = keys::list(Table::Active, TENANT, &name(2)).unwrap();
-            store.plant(keys::place(&list, head.version, "room 0").unwrap(), None);
+            store.plant(keys::place(&list, head.place, "room 0").unwrap(), None);
         },
         &["unlisted"],
     ),

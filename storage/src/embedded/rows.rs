@@ -20,6 +20,8 @@ pub(super) struct Head {
     pub(super) shown: u64,
     /// There are too many members to keep a row for each: see `listing`.
     pub(super) wide: bool,
+    /// The commit at which it stands in its members' lists: see `listing`.
+    pub(super) place: u64,
 }
 
 /// An entry that is not shown.
@@ -53,7 +55,12 @@ pub(super) struct Commit {
 impl Row for Head {
     fn encode(&self) -> Vec<u8> {
         let out = Out::new().u64(self.tip).u64(self.tip_at_ms.cast_unsigned()).bytes(&self.last_batch);
-        out.u64(self.version).u64(self.silent).u64(self.shown).bytes(&[u8::from(self.wide)]).done()
+        out.u64(self.version)
+            .u64(self.silent)
+            .u64(self.shown)
+            .bytes(&[u8::from(self.wide)])
+            .u64(self.place)
+            .done()
     }
 
     fn decode(bytes: &[u8]) -> Option<Self> {
@@ -64,6 +71,8 @@ impl Row for Head {
         if !row.0.is_empty() {
             (head.version, head.silent, head.shown) = (row.u64()?, row.u64()?, row.u64()?);
             head.wide = row.array()? != [0];
+            // One of format 2 ends here: its place is that of its latest entry.
+            head.place = if row.0.is_empty() { head.version } else { row.u64()? };
         }
         row.end(head)
     }
@@ -141,7 +150,7 @@ mod tests {
     #[test]
     fn every_row_comes_back() {
         let ends = Head { tip: 3, tip_at_ms: -5, last_batch: [9; 16], ..Head::default() };
-        same(Head { version: 4, silent: 2, shown: 1, wide: true, ..ends });
+        same(Head { version: 4, silent: 2, shown: 1, wide: true, place: 3, ..ends });
         same(Silent { count: 1, shown: 2, edits: 3 });
         same(Fate { recalled: true, edited: 5 });
         same(Commit { store: [1; 16], number: 2, incarnation: 3 });
@@ -153,16 +162,19 @@ mod tests {
     fn cut_rows_are_none() {
         let head = Head::default().encode();
         let format_1 = 1 + 8 + 8 + 16;
-        for length in (0..head.len()).filter(|&length| length != format_1) {
+        let format_2 = format_1 + 3 * 8 + 1;
+        for length in (0..head.len()).filter(|&length| length != format_1 && length != format_2) {
             assert!(Head::decode(&head[..length]).is_none());
         }
     }
 
     #[test]
-    fn rows_of_format_1_are_read() {
+    fn rows_of_older_formats_are_read() {
         let ends = Head { tip: 3, tip_at_ms: -5, last_batch: [9; 16], shown: 3, ..Head::default() };
         let row = ends.encode();
         assert_eq!(Head::decode(&row[..33]), Some(ends));
+        let of_2 = Head { version: 7, silent: 1, ..ends };
+        assert_eq!(Head::decode(&of_2.encode()[..58]), Some(Head { place: 7, ..of_2 }));
         let moved = Moved { cursors: Cursors { read: 1, delivered: 2, sent: 3 }, version: 0 };
         assert_eq!(Moved::decode(&moved.encode()[..25]), Some(moved));
     }

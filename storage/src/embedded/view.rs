@@ -229,13 +229,13 @@ impl View {
         rows.map(|row| row.into_inner().map_err(broken))
     }
 
-    /// The keys of a list within bounds.
+    /// The rows of a list within bounds.
     pub(super) fn bounded(
         &self,
         list: &[u8],
         bounds: (Bound<Key>, Bound<Key>),
-    ) -> impl DoubleEndedIterator<Item = Found<UserKey>> + use<> {
-        self.engine.range_in(&self.seen, list, bounds).map(|row| row.key().map_err(broken))
+    ) -> impl DoubleEndedIterator<Item = Found<(UserKey, UserValue)>> + use<> {
+        self.engine.range_in(&self.seen, list, bounds).map(|row| row.into_inner().map_err(broken))
     }
 
     fn range(

@@ -7,6 +7,7 @@ use super::engine::{Change, Engine};
 use super::group::{Epochs, Group};
 use super::heads::OpenLogs;
 use super::keys;
+use super::period::Period;
 use super::queue::{CLOSED, Inbox};
 use super::request::{Answer, Request};
 use super::rows::{Commit, Row};
@@ -24,6 +25,7 @@ pub(super) struct Writer {
     pub(super) watermark: Watermark,
     pub(super) logs: OpenLogs,
     pub(super) epochs: Epochs,
+    pub(super) period: Period,
     /// The latest commit.
     pub(super) commit: Commit,
     pub(super) sync: bool,
@@ -61,7 +63,8 @@ impl Writer {
             return requests.into_iter().for_each(|request| request.refuse(refused.clone()));
         }
         let next = self.commit.number + 1;
-        let mut group = Group::new(&self.engine, &mut self.logs, &mut self.epochs, next);
+        let (logs, epochs) = (&mut self.logs, &mut self.epochs);
+        let mut group = Group::new(&self.engine, logs, epochs, &mut self.period, next);
         let answers: Vec<Answer> = requests.into_iter().map(|request| request.perform(&mut group)).collect();
         let (rows, stats) = group.into_rows();
         let committed = if rows.is_empty() { Ok(()) } else { self.store(rows, stats) };
