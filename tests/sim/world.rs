@@ -111,8 +111,8 @@ impl World {
     pub fn new(seed: u64, rules: Rules, keep_trace: bool) -> World {
         let mutant = rules.mutant;
         let mut rng = Rng::new(seed);
-        let is_cluster = rules.cluster || seed % CLUSTER_EVERY == CLUSTER_EVERY - 1;
-        // In a cluster whoever was left behind goes on by itself.
+        let is_cluster = rules.cluster || (!rules.zombies && seed % CLUSTER_EVERY == CLUSTER_EVERY - 1);
+        // Who was left behind in a cluster goes on by itself.
         let zombies = (rng.chance(ZOMBIES_PERMILLE) || rules.zombies) && !is_cluster;
         let is_cql = match (mutant.and_then(Mutant::bug), rules.store) {
             (Some(_), _) => true,
