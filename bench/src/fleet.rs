@@ -13,7 +13,7 @@ use crate::wire::Device;
 /// Logins under way at once.
 const LOGINS: usize = 64;
 
-/// The user of a device.
+/// The user of a device, as the run calls it.
 pub fn user(number: usize) -> String {
     format!("u{number}")
 }

@@ -39,7 +39,7 @@ async fn make(access: &Access, transport: Transport, users: usize) -> anyhow::Re
     }
     let client = builder.token(access.minter.token(SPEAKER)?).installation("maker").connect().await?;
     let conversation = client.create_conversation("", Vec::<String>::new()).await?;
-    let names: Vec<String> = (0..users).map(fleet::user).collect();
+    let names: Vec<String> = (0..users).map(|user| access.minter.name(&fleet::user(user))).collect();
     for members in names.chunks(MAX_MEMBERS_PER_CHANGE) {
         conversation.invite(members.to_vec()).await?;
     }

@@ -23,6 +23,9 @@ pub struct Minter {
     /// Tenant of every device
     #[arg(long, default_value = "bench")]
     pub tenant: String,
+    /// The run's own number in every user's name: a foreign server may still have what an earlier run has left there.
+    #[arg(skip = Some(rand::random()))]
+    run: Option<u32>,
 }
 
 /// Known to everybody: the gateway under test lives for one run, on loopback.
@@ -36,6 +39,8 @@ impl Default for Minter {
             issuer: "bench".into(),
             audience: "whimbrel".into(),
             tenant: "bench".into(),
+            // A server of its own has no earlier run.
+            run: None,
         }
     }
 }
@@ -45,13 +50,18 @@ struct Claims<'a> {
     iss: &'a str,
     aud: &'a str,
     tenant: &'a str,
-    sub: &'a str,
+    sub: String,
     iat: u64,
     nbf: u64,
     exp: u64,
 }
 
 impl Minter {
+    /// What the server knows `user` by.
+    pub fn name(&self, user: &str) -> String {
+        self.run.map_or_else(|| user.to_owned(), |run| format!("{user}-{run:08x}"))
+    }
+
     /// A token for `user`, valid for a day.
     pub fn token(&self, user: &str) -> anyhow::Result<String> {
         let now = SystemTime::now().duration_since(UNIX_EPOCH)?.as_secs();
@@ -59,7 +69,7 @@ impl Minter {
             iss: &self.issuer,
             aud: &self.audience,
             tenant: &self.tenant,
-            sub: user,
+            sub: self.name(user),
             iat: now - 60,
             nbf: now - 60,
             exp: now + 86_400,

@@ -6,6 +6,7 @@ use std::process::{Command, Output};
 use std::sync::LazyLock;
 
 use serde_json::Value;
+use servers::{ZooKeeper, ZooKeeperSettings};
 
 /// The gateway, built in the profile and the directory of this test.
 static GATEWAY: LazyLock<PathBuf> = LazyLock::new(|| {
@@ -172,6 +173,18 @@ fn compare_writes_goals_that_report_reads() {
     assert!(std::fs::read_to_string(html).unwrap().contains("<svg"));
 }
 
+#[test]
+fn a_cluster_is_loaded_as_one_gateway_is() {
+    let runtime = tokio::runtime::Runtime::new().unwrap();
+    let zookeeper = runtime.block_on(ZooKeeper::start(ZooKeeperSettings::default())).unwrap();
+    let cluster = ["--zookeeper", &zookeeper.connect_string(), "--connectors", "2"];
+    let printed = short(&[&["chat", "--pairs", "4"], &cluster[..]].concat());
+    assert!(figure(&printed, "between nodes") > 256.0, "{printed}");
+    assert!(figure(&printed, "frames a write") >= 1.0, "{printed}");
+    let (_, said) = fail(&["chat", "--connectors", "2"]);
+    assert!(said.contains("--zookeeper"), "{said}");
+}
+
 /// The same seed gives the same page, and what the page says of the two extremes is so.
 #[test]
 fn routing_counts_and_draws() {
@@ -217,4 +230,54 @@ fn what_is_no_gateway_is_told() {
     std::thread::spawn(move || listener.incoming().for_each(drop));
     let (printed, said) = fail(&["chat", "--pairs", "1", "--server", &address]);
     assert!(printed.contains("PARTIAL") && said.contains(&address), "{printed}{said}");
+}
+
+/// A gateway that is not the verb's own; it ends with the test.
+struct Foreign(std::process::Child);
+
+impl Drop for Foreign {
+    fn drop(&mut self) {
+        // Failing means that it has ended already.
+        _ = (self.0.kill(), self.0.wait());
+    }
+}
+
+const SECRET: &str = "a secret of 32 bytes, for one test";
+
+impl Foreign {
+    fn start(data: &Path, device: &str, http: &str) -> Foreign {
+        let config = format!(
+            "[node]\ndata_dir = {:?}\n[tcp]\nlisten = {device:?}\n[quic]\nlisten = \"\"\n[http]\nlisten = {http:?}\n\
+             [[auth.keys]]\nkid = \"other\"\nsecret = {SECRET:?}\n",
+            data.join("store")
+        );
+        let file = data.join("whimbrel.toml");
+        std::fs::write(&file, config).unwrap();
+        let mut command = Command::new(GATEWAY.as_path());
+        command.arg("serve").arg("--config").arg(file).stderr(std::process::Stdio::null());
+        let foreign = Foreign(command.spawn().unwrap());
+        let began = std::time::Instant::now();
+        while std::net::TcpStream::connect(device).is_err() {
+            assert!(began.elapsed().as_secs() < 20, "the gateway does not listen");
+            std::thread::sleep(std::time::Duration::from_millis(50));
+        }
+        foreign
+    }
+}
+
+fn free_address() -> String {
+    std::net::TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap().to_string()
+}
+
+/// What an earlier run has left there is not taken for what this one has sent.
+#[test]
+fn a_foreign_server_may_be_loaded_again() {
+    let (data, device, http) = (tempfile::tempdir().unwrap(), free_address(), free_address());
+    let _foreign = Foreign::start(data.path(), &device, &http);
+    let tokens = ["--token-secret", SECRET, "--token-kid", "other", "--token-issuer", "whimbrel"];
+    for _ in 0..2 {
+        let words = [&["chat", "--pairs", "4", "--server", &device][..], &tokens, &SHORT].concat();
+        let printed = succeed(&words);
+        assert!(!printed.contains("PARTIAL"), "{printed}");
+    }
 }

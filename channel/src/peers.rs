@@ -227,12 +227,8 @@ impl Peers {
         let mut subscriptions = self.subscriptions.lock();
         for key in users {
             let (tenant, user) = key.texts();
-            if self.elsewhere(&view, tenant, user).is_some() && subscriptions.add(key) {
-                // Of who has left nothing is told here any more, which looks like offline: then the stream is asked.
-                let (state, since_ms) = told(tenant, user);
-                if state != PresenceState::Offline {
-                    subscriptions.assume(key, (state, since_ms));
-                }
+            if self.elsewhere(&view, tenant, user).is_some() {
+                subscriptions.moved(key, || told(tenant, user));
             }
         }
     }

@@ -76,6 +76,18 @@ impl Subscriptions {
         }
     }
 
+    /// A watched user has become another node's; watchers know what was told here last.
+    pub fn moved(&mut self, user: &Arc<UserKey>, told: impl FnOnce() -> Told) {
+        if !self.add(user) {
+            return;
+        }
+        // Of who has left nothing is told here any more, which looks like offline: then the stream is asked.
+        let (state, since_ms) = told();
+        if state != PresenceState::Offline {
+            self.assume(user, (state, since_ms));
+        }
+    }
+
     /// The owner tells; what watchers here are to be told, if that is new to them.
     pub fn told(&mut self, user: &UserKey, (state, since_ms): Told) -> Option<Told> {
         let watched = self.ours.get_mut(user)?;
@@ -225,6 +237,25 @@ mod tests {
         assert_eq!(all.told(&a, (Online, 7)), None);
         all.want(&a, node(1));
         assert_eq!(all.known(&a), Some((Online, 7)));
+    }
+
+    #[test]
+    fn who_has_left_is_not_taken_for_offline() {
+        let (mut all, a, b) = (Subscriptions::default(), user("t", "a"), user("t", "b"));
+        all.moved(&a, || (Offline, 9));
+        all.moved(&b, || (Online, 5));
+        assert_eq!(all.known(&a), None, "the stream is asked");
+        assert_eq!(all.known(&b), Some((Online, 5)));
+        let asked = all.due(|_| Some(node(2)), |_| true);
+        assert_eq!(
+            said(&asked),
+            [(2, vec!["a".into(), "b".into()], false)],
+            "the new owner is asked of both"
+        );
+        assert_eq!(all.told(&a, (Online, 5)), Some((Online, 5)), "the first that is told of it");
+        assert_eq!(all.told(&b, (Online, 5)), None, "watchers know");
+        all.moved(&a, || unreachable!("it is another node's already"));
+        assert_eq!(all.known(&a), Some((Online, 5)));
     }
 
     #[test]

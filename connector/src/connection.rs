@@ -277,7 +277,7 @@ impl<T: Transport> Connection<T> {
         }
         let body = request.frame.as_ref().and_then(|frame| frame.body.as_ref());
         if let Some(body) = body.filter(|body| Presence::concerns(body)) {
-            seat.handle.hear_presence(body);
+            seat.handle.hear_presence(id, body);
         }
         core.metrics.requests.add(1);
         if let Err(error) = core.uplink.request(request) {

@@ -45,6 +45,13 @@ struct State {
     presence: Option<Box<Presence>>,
 }
 
+impl State {
+    /// Who has said nothing of presence, or nothing that holds, costs nothing.
+    fn forget_nothing_said(&mut self) {
+        self.presence.take_if(|presence| **presence == Presence::default());
+    }
+}
+
 impl Handle {
     /// A session whose first connection, number 0, has not started: frames gather.
     pub fn new(
@@ -84,8 +91,12 @@ impl Handle {
 
     /// Queues the answer to a request.
     pub fn answer(&self, frame: Bytes) {
-        self.change(|delivery| {
-            delivery.outbox.answer(frame);
+        self.change_state(|state| {
+            if let Some(presence) = &mut state.presence {
+                presence.answered(&frame);
+                state.forget_nothing_said();
+            }
+            state.delivery.outbox.answer(frame);
             (Wake::IfWritable, ())
         });
     }
@@ -137,11 +148,10 @@ impl Handle {
     }
 
     /// Notes what a request says of presence.
-    pub(crate) fn hear_presence(&self, body: &Body) {
+    pub(crate) fn hear_presence(&self, id: u64, body: &Body) {
         let mut state = self.state.lock();
-        let mut presence = state.presence.take().unwrap_or_default();
-        presence.hear(body);
-        state.presence = (*presence != Presence::default()).then_some(presence);
+        state.presence.get_or_insert_default().hear(id, body);
+        state.forget_nothing_said();
     }
 
     /// What the device has said of presence.
@@ -177,6 +187,9 @@ impl Handle {
             let arm = state.delivery.resume(last_seq, welcome)?;
             state.connection += 1;
             state.away_since = None;
+            if let Some(presence) = &mut state.presence {
+                presence.begin_anew();
+            }
             (Resumed { number: state.connection, arm }, state.waker.take())
         };
         if let Some(older) = older {
@@ -206,9 +219,13 @@ impl Handle {
     }
 
     fn change<R>(&self, f: impl FnOnce(&mut Delivery) -> (Wake, R)) -> R {
+        self.change_state(|state| f(&mut state.delivery))
+    }
+
+    fn change_state<R>(&self, f: impl FnOnce(&mut State) -> (Wake, R)) -> R {
         let (waker, result) = {
             let mut state = self.state.lock();
-            let (wake, result) = f(&mut state.delivery);
+            let (wake, result) = f(&mut state);
             let waker = match wake {
                 Wake::Never => None,
                 Wake::IfWritable if state.blocked => None,

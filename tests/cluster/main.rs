@@ -7,7 +7,6 @@
 //! | `life` | start without ZooKeeper, its outage, drains, what the operator sees |
 //! | `leaving` | drains and rebalancing: devices are told where to go |
 //! | `certificates` | links with certificates: who may be what |
-//! | `stall` | a connector that stands still |
 //! | `operator` | what an operator types |
 //! | `refused` | nodes that must not join |
 //! | `nodes` | the processes, and a balancer in front of the connectors |
@@ -25,4 +24,3 @@ mod nodes;
 mod operator;
 mod refused;
 mod several;
-mod stall;

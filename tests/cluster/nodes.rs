@@ -7,6 +7,7 @@ use servers::{ZooKeeper, ZooKeeperSettings};
 
 use crate::support::PATIENCE;
 use crate::support::balancer::Balancer;
+use crate::support::clock::WrongClock;
 use crate::support::keyspace::{Keyspace, migrate, shared_cluster};
 use crate::support::metrics::Metrics;
 use crate::support::process::{Gateway, Settings, free_port};
@@ -15,6 +16,17 @@ use crate::support::tokens::Issuer;
 /// The least the configuration allows, doubled: machines that run tests are busy.
 pub const LEASE_MS: u64 = 2_000;
 
+/// What differs from the usual.
+#[derive(Clone, Default)]
+pub struct Special {
+    /// What the first channel node is told, in place of what the others are.
+    pub first: Settings,
+    pub channels: Settings,
+    pub connectors: Settings,
+    /// Each node has a clock that can be moved.
+    pub clocks: bool,
+}
+
 /// ZooKeeper, channel nodes and two connectors.
 pub struct Nodes {
     pub zookeeper: ZooKeeper,
@@ -22,6 +34,9 @@ pub struct Nodes {
     pub connectors: Vec<Gateway>,
     pub issuer: Issuer,
     pub balancer: Balancer,
+    /// The clocks of channel nodes and then of connectors, if they can be moved.
+    #[allow(dead_code, reason = "not every test moves clocks")]
+    pub clocks: Vec<WrongClock>,
     /// Where the channel nodes keep everything, if not on their own disk.
     store: Option<(Keyspace, Vec<SocketAddr>)>,
 }
@@ -29,54 +44,54 @@ pub struct Nodes {
 impl Nodes {
     /// Starts one channel node over its own disk and two connectors, and waits until they are ready.
     pub async fn start() -> Nodes {
-        Nodes::start_with(Settings::new()).await
-    }
-
-    /// The same with connectors that are told this too.
-    pub async fn start_with(connector: Settings) -> Nodes {
         let zookeeper = zookeeper().await;
         let issuer = Issuer::new();
         let mut channel = Gateway::channel(channel_settings(&zookeeper), &issuer);
         channel.launch().await;
-        Nodes::around(zookeeper, issuer, connector, vec![channel], None).await
+        Nodes::around(zookeeper, issuer, &Special::default(), vec![channel], Vec::new(), None).await
     }
 
     /// Starts `count` channel nodes over one keyspace of a real cluster, and two connectors.
     pub async fn sharing(count: u16) -> Nodes {
-        Nodes::sharing_with(zookeeper().await, count, Settings::new()).await
+        Nodes::sharing_with(zookeeper().await, count, Special::default()).await
     }
 
-    /// The same on this ZooKeeper; the first channel node has settings of its own.
-    pub async fn sharing_with(zookeeper: ZooKeeper, count: u16, first: Settings) -> Nodes {
+    /// The same on this ZooKeeper, and special.
+    pub async fn sharing_with(zookeeper: ZooKeeper, count: u16, special: Special) -> Nodes {
         let (points, issuer, keyspace) = (shared_cluster().await, Issuer::new(), Keyspace::new(1));
         let settings = |n| {
-            let usual = sharing_settings(&zookeeper, &keyspace, &points);
-            if n == 0 { usual.but(first.clone()) } else { usual }
+            let usual = sharing_settings(&zookeeper, &keyspace, &points).but(special.channels.clone());
+            if n == 0 { usual.but(special.first.clone()) } else { usual }
         };
         let mut channels: Vec<Gateway> = (0..count).map(|n| Gateway::channel(settings(n), &issuer)).collect();
         migrate(&channels[0]).await;
+        let mut clocks = Vec::new();
         for channel in &mut channels {
+            clocks.extend(special.clocks.then(|| WrongClock::under(channel, 0)));
             channel.launch().await;
         }
-        Nodes::around(zookeeper, issuer, Settings::new(), channels, Some((keyspace, points))).await
+        let store = Some((keyspace, points));
+        Nodes::around(zookeeper, issuer, &special, channels, clocks, store).await
     }
 
     async fn around(
         zookeeper: ZooKeeper,
         issuer: Issuer,
-        connector: Settings,
+        special: &Special,
         channels: Vec<Gateway>,
+        mut clocks: Vec<WrongClock>,
         store: Option<(Keyspace, Vec<SocketAddr>)>,
     ) -> Nodes {
         let mut connectors = Vec::new();
         for _ in 0..2 {
-            let usual = settings(&zookeeper).and(connector.clone());
+            let usual = settings(&zookeeper).but(special.connectors.clone());
             let mut connector = Gateway::connector_at(|tcp| at(usual, tcp), &issuer);
+            clocks.extend(special.clocks.then(|| WrongClock::under(&mut connector, 0)));
             connector.launch().await;
             connectors.push(connector);
         }
         let balancer = Balancer::start(connectors.iter().map(|connector| connector.tcp).collect()).await;
-        let nodes = Nodes { zookeeper, channels, connectors, issuer, balancer, store };
+        let nodes = Nodes { zookeeper, channels, connectors, issuer, balancer, clocks, store };
         nodes.linked(nodes.channels.len()).await;
         nodes
     }

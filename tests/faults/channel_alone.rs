@@ -7,7 +7,6 @@ use crate::args::Scale;
 use crate::channel_load::{BACK, failed, finish, start, writes};
 use crate::nodes::{LEASE_MS, Nodes};
 use crate::report::Report;
-use crate::support::metrics::Metrics;
 
 pub async fn run(scale: Scale) -> Report {
     let (rooms, down) = scale.pick((10, Duration::from_millis(5 * LEASE_MS)), (24, Duration::from_secs(60)));
@@ -37,7 +36,7 @@ pub async fn run(scale: Scale) -> Report {
 async fn sessions(nodes: &Nodes) -> usize {
     let mut all = 0;
     for connector in &nodes.connectors {
-        all += Metrics::of(connector.http).await.get("whimbrel_connector_sessions") as usize;
+        all += crate::channel_load::sessions(connector).await;
     }
     all
 }

@@ -5,7 +5,7 @@ use std::time::{Duration, Instant};
 
 use crate::args::Scale;
 use crate::channel_load::{BACK, finish, start, under_way, writes};
-use crate::nodes::{LEASE_MS, Nodes, zookeeper};
+use crate::nodes::{LEASE_MS, Nodes, Special, zookeeper};
 use crate::report::Report;
 use crate::support::process::Settings;
 use crate::support::proxy::{Held, Proxy, Rules};
@@ -19,7 +19,8 @@ pub async fn run(scale: Scale) -> Report {
     let target = zookeeper.connect_string().parse().expect("one address");
     let proxy = Proxy::start(target).await;
     let first = Settings::new().set("cluster.zookeeper", format!("\"{}\"", proxy.address));
-    let (mut report, nodes) = (Report::new(), Nodes::sharing_with(zookeeper, 2, first).await);
+    let special = Special { first, ..Special::default() };
+    let (mut report, nodes) = (Report::new(), Nodes::sharing_with(zookeeper, 2, special).await);
     let load = start(&nodes, rooms).await;
     for n in 0..cuts {
         writes(&mut report, &load, Instant::now(), BACK, &format!("before cut {n}")).await;

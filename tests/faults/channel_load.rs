@@ -9,6 +9,7 @@ use crate::prober::Answer;
 use crate::report::Report;
 use crate::stored;
 use crate::support::metrics::Metrics;
+use crate::support::process::Gateway;
 use crate::support::soon;
 use crate::writers::Writers;
 
@@ -66,6 +67,11 @@ pub fn failed(report: &mut Report, load: &Writers, from: Instant, to: Instant) -
 /// What a channel node counts.
 pub async fn counted(nodes: &Nodes, channel: usize, name: &str) -> u64 {
     Metrics::of(nodes.channels[channel].http).await.get(name)
+}
+
+/// Devices that are logged in at a connector, or expected back.
+pub async fn sessions(connector: &Gateway) -> usize {
+    Metrics::of(connector.http).await.get("whimbrel_connector_sessions") as usize
 }
 
 /// Ends the load; holds the history and what is stored against the invariants.

@@ -41,6 +41,13 @@ struct Progress {
 impl Load {
     /// Begins to send so many messages from each sender, through `address`.
     pub async fn start(gateway: &Gateway, address: SocketAddr, messages_each: usize) -> Load {
+        let mut load = Load::reading(gateway, address).await;
+        load.send(gateway, address, messages_each);
+        load
+    }
+
+    /// Begins to read through `address` what will be sent.
+    pub async fn reading(gateway: &Gateway, address: SocketAddr) -> Load {
         let (recorder, room) = room(gateway).await;
         let (tip, known_tip) = watch::channel(0);
         let mut load = Load {
@@ -59,7 +66,6 @@ impl Load {
             let reader = read(load.recorder.clone(), client, load.room.clone(), known_tip.clone(), sender);
             load.readers.spawn(reader);
         }
-        load.send(gateway, address, messages_each);
         load
     }
 
@@ -85,6 +91,12 @@ impl Load {
     /// The highest seq acknowledged so far.
     fn acked_tip(&self) -> u64 {
         self.recorder.with(|history| acked(history).max().unwrap_or_default())
+    }
+
+    /// Messages that are acknowledged and have not come to every reader.
+    pub fn unseen(&self) -> u64 {
+        let seen = self.progress.iter().map(|progress| progress.borrow().seen).min();
+        self.acked_tip().saturating_sub(seen.unwrap_or_default())
     }
 
     /// For each reader how long after `fault` it was connected again, and how long after that it had seen everything

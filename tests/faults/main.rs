@@ -10,16 +10,20 @@
 //! | `writers`, `tail` | senders and readers of conversations that several gateways serve |
 //! | `stored` | what is stored in a real cluster, held against itself |
 //! | `crash` | F1: kill -9 of the whole node |
+//! | `clustered` | a cluster that several rows run on |
+//! | `connector_stall`, `online` | F4: SIGSTOP of a connector; who is online meanwhile |
 //! | `channel_crash`, `channel_stall` | F2, F3: kill -9 of a channel node among others; SIGSTOP for longer than its lease |
 //! | `channel_cut`, `channel_alone` | F5, F7: a channel node loses ZooKeeper; all of ZooKeeper is down |
 //! | `channel_load` | what these have in common |
 //! | `two_writers` | F3: two gateways that both take themselves for the owner; one is stalled, cut off, and its clock wrong |
 //! | `store_cut` | F6: the way to the store is cut one way |
+//! | `store_full` | F11: the disk of the store's node is full |
 //! | `store_nodes` | F8: one of three nodes of the store is lost, then two |
 //! | `power` | F10: power loss, the journal's tail torn |
 //! | `full`, `fsync` | F11: the disk is full, a sync fails |
 //! | `files` | F12: no file descriptors left |
 //! | `network`, `silence` | F13: delay and loss, black holes |
+//! | `steps`, `clocks` | F14: wall clocks that are wrong and step |
 //! | `storm` | F15: everybody connects again at once |
 //! | `twice` | F16: the same device logs in twice, and its old connection ends late |
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, clippy::print_stdout, clippy::print_stderr)]
@@ -30,6 +34,9 @@ mod channel_crash;
 mod channel_cut;
 mod channel_load;
 mod channel_stall;
+mod clocks;
+mod clustered;
+mod connector_stall;
 mod crash;
 mod files;
 mod fsync;
@@ -39,11 +46,15 @@ mod network;
 #[allow(dead_code, reason = "these rows need no balancer")]
 #[path = "../cluster/nodes.rs"]
 mod nodes;
+#[path = "../rolling/online.rs"]
+mod online;
 mod power;
 mod prober;
 mod report;
 mod silence;
+mod steps;
 mod store_cut;
+mod store_full;
 mod store_nodes;
 mod stored;
 mod storm;
@@ -62,6 +73,7 @@ use futures::future::LocalBoxFuture;
 use tokio::task::{JoinSet, LocalSet};
 
 use args::{Args, Scale, Store};
+use clustered::Clustered;
 use report::Report;
 
 /// No round takes longer than this at any size.
@@ -75,13 +87,13 @@ pub struct Row {
     pub store: Store,
     /// Whether it belongs to a run that names no row.
     pub usual: bool,
-    run: fn(Scale) -> LocalBoxFuture<'static, Report>,
+    run: fn(Scale, Clustered) -> LocalBoxFuture<'static, Report>,
 }
 
 const fn row(
     name: &'static str,
     what: &'static str,
-    run: fn(Scale) -> LocalBoxFuture<'static, Report>,
+    run: fn(Scale, Clustered) -> LocalBoxFuture<'static, Report>,
 ) -> Row {
     Row { name, what, store: Store::Embedded, usual: true, run }
 }
@@ -90,30 +102,53 @@ const fn row_over_cql(row: Row, usual: bool) -> Row {
     Row { store: Store::Cql, usual, ..row }
 }
 
-pub const ROWS: [Row; 14] = [
-    row("F1", "kill -9 of the whole node under load", |s| Box::pin(crash::run(s))),
+pub const ROWS: [Row; 21] = [
+    row("F1", "kill -9 of the whole node under load", |s, _| Box::pin(crash::run(s))),
     row_over_cql(
-        row("F2", "kill -9 of a channel node among others", |s| Box::pin(channel_crash::run(s))),
+        row("F2", "kill -9 of a channel node among others", |s, _| Box::pin(channel_crash::run(s))),
         true,
     ),
     row_over_cql(
-        row("F3", "two owners of everything, one of them stale", |s| Box::pin(two_writers::run(s))),
+        row("F3", "two owners of everything, one of them stale", |s, _| Box::pin(two_writers::run(s))),
         true,
     ),
-    row_over_cql(row("F3", "a channel node stalls among others", |s| Box::pin(channel_stall::run(s))), true),
-    row_over_cql(row("F5", "a channel node loses ZooKeeper", |s| Box::pin(channel_cut::run(s))), true),
-    row_over_cql(row("F6", "the store is cut off one way", |s| Box::pin(store_cut::run(s))), true),
-    row_over_cql(row("F7", "all of ZooKeeper is down", |s| Box::pin(channel_alone::run(s))), true),
     row_over_cql(
-        row("F8", "one store node of three is lost, then two", |s| Box::pin(store_nodes::run(s))),
+        row("F3", "a channel node stalls among others", |s, _| Box::pin(channel_stall::run(s))),
         true,
     ),
-    row("F10", "power loss: the journal's tail is torn", |s| Box::pin(power::run(s))),
-    row("F11", "the disk is full; a sync fails", |s| Box::pin(full::run(s))),
-    row("F12", "no file descriptors left", |s| Box::pin(files::run(s))),
-    row("F13", "delay, loss, black holes", |s| Box::pin(network::run(s))),
-    row("F15", "all devices connect again at once", |s| Box::pin(storm::run(s))),
-    row("F16", "double login, the old close comes late", |s| Box::pin(twice::run(s))),
+    row_over_cql(row("F4", "a connector stalls", |s, _| Box::pin(connector_stall::run(s))), true),
+    row_over_cql(row("F5", "a channel node loses ZooKeeper", |s, _| Box::pin(channel_cut::run(s))), true),
+    row_over_cql(row("F6", "the store is cut off one way", |s, _| Box::pin(store_cut::run(s))), true),
+    row_over_cql(row("F7", "all of ZooKeeper is down", |s, _| Box::pin(channel_alone::run(s))), true),
+    row_over_cql(
+        row("F8", "one store node of three is lost, then two", |s, _| Box::pin(store_nodes::run(s))),
+        true,
+    ),
+    row("F10", "power loss: the journal's tail is torn", |s, _| Box::pin(power::run(s))),
+    row("F11", "the disk is full; a sync fails", |s, _| Box::pin(full::run(s))),
+    row_over_cql(row("F11", "the store's disk is full", |s, _| Box::pin(store_full::run(s))), true),
+    row("F12", "no file descriptors left", |s, _| Box::pin(files::run(s))),
+    row("F13", "delay, loss, black holes", |s, _| Box::pin(network::run(s))),
+    row("F14", "clocks step under load", |s, _| Box::pin(clocks::run(s))),
+    row("F15", "all devices connect again at once", |s, _| Box::pin(storm::run(s))),
+    row("F16", "double login, the old close comes late", |s, _| Box::pin(twice::run(s))),
+    row_over_cql(
+        row("F14", "clocks of nodes differ and step", |s, _| Box::pin(clocks::in_cluster(s))),
+        false,
+    ),
+    // Beside each other, for they share a cluster.
+    row_over_cql(
+        row("F13", "delay, loss, black holes before connectors", |s, c| Box::pin(network::in_cluster(s, c))),
+        true,
+    ),
+    row_over_cql(
+        row("F15", "all devices of a connector at once", |s, c| Box::pin(storm::in_cluster(s, c))),
+        true,
+    ),
+    row_over_cql(
+        row("F16", "double login at two connectors", |s, c| Box::pin(twice::in_cluster(s, c))),
+        true,
+    ),
 ];
 
 fn main() -> ExitCode {
@@ -134,13 +169,17 @@ fn main() -> ExitCode {
 
 /// Runs every row as often as asked; rounds and violations.
 async fn run(args: &Args) -> (usize, usize) {
-    let (mut rounds, mut violations) = (0, 0);
+    let (mut rounds, mut violations, mut cluster) = (0, 0, Clustered::default());
     for row in args.rows() {
         for round in 1..=args.rounds {
             println!("{:4} round {round}/{}: {}", row.name, args.rounds, row.what);
             let started = Instant::now();
-            let mut report = one(row, args.scale).await;
+            let mut report = one(row, args.scale, cluster.clone()).await;
             let found = report.finish();
+            if !found.is_empty() {
+                // What may be broken is not what the next round runs on.
+                cluster = Clustered::default();
+            }
             rounds += 1;
             violations += found.len();
             print!("{report}");
@@ -153,9 +192,9 @@ async fn run(args: &Args) -> (usize, usize) {
 }
 
 /// One round. A panic or a round without an end is a violation, not the end of the run.
-async fn one(row: &Row, scale: Scale) -> Report {
+async fn one(row: &Row, scale: Scale, cluster: Clustered) -> Report {
     let mut task = JoinSet::new();
-    task.spawn_local(tokio::time::timeout(ROUND, (row.run)(scale)));
+    task.spawn_local(tokio::time::timeout(ROUND, (row.run)(scale, cluster)));
     let broken = match task.join_next().await.expect("one task") {
         Ok(Ok(report)) => return report,
         Ok(Err(_)) => format!("the round did not end within {ROUND:?}"),

@@ -3,6 +3,7 @@
 use std::time::{Duration, Instant};
 
 use crate::args::Scale;
+use crate::clustered::Clustered;
 use crate::load::Load;
 use crate::report::Report;
 use crate::silence;
@@ -19,14 +20,28 @@ pub async fn run(scale: Scale) -> Report {
     let mut report = Report::new();
     // Beside each other: the black hole takes more than a minute, whatever its size.
     let parts = tokio::join!(
-        Box::pin(proxied("delay and loss", lossy(), scale)),
-        Box::pin(proxied("truncated and throttled", truncating(), scale)),
+        Box::pin(alone("delay and loss", lossy(), scale)),
+        Box::pin(alone("truncated and throttled", truncating(), scale)),
         Box::pin(silence::swallowed(true, scale)),
         Box::pin(silence::swallowed(false, scale)),
         Box::pin(unplugged(scale)),
     );
     let (lossy, truncated, pushed, idle, unplugged) = parts;
     [lossy, truncated, pushed, idle, unplugged].into_iter().for_each(|part| report.join(part));
+    report
+}
+
+/// Between the devices and the connectors of a cluster. One after the other, for the senders are the same.
+pub async fn in_cluster(scale: Scale, cluster: Clustered) -> Report {
+    let (nodes, mut report) = (cluster.nodes().await, Report::new());
+    let (first, second) = (&nodes.connectors[0], &nodes.connectors[1]);
+    let messages_each = scale.pick(10, 100);
+    report.join(proxied("delay and loss", lossy(), first, messages_each).await);
+    report.join(proxied("truncated and throttled", truncating(), second, messages_each).await);
+    report.join(silence::unseen(first, second).await);
+    if scale == Scale::Full {
+        report.join(silence::swallowed_at("black hole, unacked push", first, Some(second), scale).await);
+    }
     report
 }
 
@@ -39,16 +54,18 @@ fn truncating() -> Rules {
     Rules { cut_after: Some(1_234), bytes_per_second: Some(64 * 1024), ..Rules::default() }
 }
 
+async fn alone(name: &str, rules: Rules, scale: Scale) -> Report {
+    proxied(name, rules, &Gateway::start().await, scale.pick(20, 100)).await
+}
+
 /// A bad network in both directions, by the proxy.
-async fn proxied(name: &str, rules: Rules, scale: Scale) -> Report {
-    let gateway = Gateway::start().await;
+async fn proxied(name: &str, rules: Rules, gateway: &Gateway, messages_each: usize) -> Report {
     let proxy = Proxy::start(gateway.tcp).await;
     proxy.set(rules);
     let mut report = Report::new();
     let started = Instant::now();
-    let messages_each = scale.pick(20, 100);
-    let load = Load::start(&gateway, proxy.address, messages_each).await;
-    let history = load.finish(&gateway).await;
+    let load = Load::start(gateway, proxy.address, messages_each).await;
+    let history = load.finish(gateway).await;
     // One of the senders waits for every ack: there and back with the shortest delay. Faster, and the fault was none.
     let least = 2.0 * (rules.delay.as_secs_f64() - rules.jitter.as_secs_f64()) * messages_each as f64;
     report.at_least(format!("{name}: sent and seen in"), started.elapsed().as_secs_f64(), "s", least);

@@ -4,6 +4,7 @@ use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use crate::args::Scale;
+use crate::load::Load;
 use crate::report::Report;
 use crate::support::netns::Netns;
 use crate::support::process::{Gateway, Settings};
@@ -19,8 +20,14 @@ const HEARTBEAT_MS: u32 = 24_000;
 /// When waiting is given up.
 const GIVEN_UP: Duration = Duration::from_secs(110);
 
-/// Devices behind a proxy that swallows everything from one moment on. With `pushed` each is sent a message then, at
-/// the default heartbeat, so that it is the missing ack that tells.
+/// How long the devices of a cluster are swallowed: nobody notices so soon.
+const UNSEEN: Duration = Duration::from_secs(5);
+/// What each sender says meanwhile.
+const MEANWHILE: usize = 20;
+/// Devices that were swallowed and are then cut off are back within this.
+const BACK_S: f64 = 10.0;
+
+/// With `pushed` each dead peer is sent a message, at the default heartbeat, so that it is the missing ack that tells.
 pub async fn swallowed(pushed: bool, scale: Scale) -> Report {
     let settings = Settings::new();
     let gateway = Gateway::with(match pushed {
@@ -28,6 +35,12 @@ pub async fn swallowed(pushed: bool, scale: Scale) -> Report {
         false => settings.set("limits.heartbeat_ms", HEARTBEAT_MS),
     });
     let gateway = gateway.await;
+    let name = if pushed { "black hole, unacked push" } else { "black hole, silence" };
+    swallowed_at(name, &gateway, pushed.then_some(&gateway), scale).await
+}
+
+/// Devices behind a proxy that swallows everything from one moment on. Each is sent a message then, through `teller`.
+pub async fn swallowed_at(name: &str, gateway: &Gateway, teller: Option<&Gateway>, scale: Scale) -> Report {
     let proxy = Proxy::start(gateway.tcp).await;
     let mut dead: Vec<(String, Raw, Arc<Link>)> = Vec::new();
     for n in 0..scale.pick(5, 250) {
@@ -39,8 +52,8 @@ pub async fn swallowed(pushed: bool, scale: Scale) -> Report {
     }
     proxy.set(Rules { black_hole: true, ..Rules::default() });
     let began = Instant::now();
-    if pushed {
-        tell(&gateway, dead.iter().map(|(user, ..)| user.as_str())).await;
+    if let Some(teller) = teller {
+        tell(teller, dead.iter().map(|(user, ..)| user.as_str())).await;
     }
     let closed = || {
         dead.iter().filter_map(|(_, _, link)| Some(link.server_closed()?.saturating_duration_since(began)))
@@ -49,13 +62,34 @@ pub async fn swallowed(pushed: bool, scale: Scale) -> Report {
         tokio::time::sleep(Duration::from_millis(50)).await;
     }
     let (mut report, times) = (Report::new(), closed().collect::<Vec<Duration>>());
-    let name = if pushed { "black hole, unacked push" } else { "black hole, silence" };
     report.exactly(format!("{name}: peers closed"), times.len(), dead.len());
     report.percentiles(&format!("{name}: closed after"), &times, 50.0, 100.0, Some(CLOSED_S));
     report
 }
 
-/// The same with the plug pulled, where every packet is lost. Each device owes the ack of a push then.
+/// Readers at one connector are swallowed while others send through another one, and then cut off: what they have missed
+/// comes when they are back.
+pub async fn unseen(gateway: &Gateway, other: &Gateway) -> Report {
+    let (mut report, proxy) = (Report::new(), Proxy::start(gateway.tcp).await);
+    let mut load = Load::reading(other, proxy.address).await;
+    proxy.set(Rules { black_hole: true, ..Rules::default() });
+    let began = Instant::now();
+    load.send(other, other.tcp, MEANWHILE);
+    load.sent().await;
+    tokio::time::sleep(UNSEEN.saturating_sub(began.elapsed())).await;
+    let unseen = load.unseen() as f64;
+    report.at_least("black hole: acknowledged and not seen", unseen, "", Load::total(MEANWHILE) as f64);
+    proxy.set(Rules::default());
+    let cut = Instant::now();
+    report.at_least("black hole: connections cut", proxy.cut_all() as f64, "", 1.0);
+    let (back, caught_up): (Vec<_>, Vec<_>) = load.readers_back(cut).await.into_iter().unzip();
+    report.percentiles("black hole: readers back", &back, 50.0, 100.0, Some(BACK_S));
+    report.percentiles("black hole: all seen after", &caught_up, 50.0, 100.0, Some(BACK_S));
+    report.history(&load.finish(other).await);
+    report
+}
+
+/// Dead peers with the plug pulled, where every packet is lost. Each device owes the ack of a push then.
 pub async fn unplugged(gateway: &Gateway, netns: &Netns, scale: Scale) -> Report {
     let (mut report, mut dead) = (Report::new(), Vec::new());
     for n in 0..scale.pick(5, 250) {

@@ -8,6 +8,7 @@ use protocol::v1::client_frame::Body as Ask;
 use protocol::v1::server_frame::Body as Told;
 
 use crate::args::Scale;
+use crate::clustered::Clustered;
 use crate::load::Load;
 use crate::report::Report;
 use crate::support::fleet::Fleet;
@@ -42,11 +43,7 @@ pub async fn run(scale: Scale) -> Report {
     // Few tellers open a conversation with every device.
     let gateway = Gateway::with(Settings::new().set("limits.creations_at_once", 1_000_000)).await;
     let proxy = Proxy::start(gateway.tcp).await;
-    let built = Instant::now();
-    let fleet = Fleet::login(proxy.address, &gateway.issuer, "s", devices).await;
-    let up = fleet.back(built, GIVEN_UP).await.len();
-    report.exactly("devices logged in", up, devices);
-    report.figure("all logged in for the first time after", built.elapsed().as_secs_f64(), "s");
+    let fleet = assembled(&mut report, &gateway, &proxy, devices).await;
     let messages = scale.pick(200, 2_000);
     let before = Metrics::of(gateway.http).await;
     let mut load = Load::start(&gateway, proxy.address, messages).await;
@@ -56,20 +53,57 @@ pub async fn run(scale: Scale) -> Report {
     let before = Metrics::of(gateway.http).await;
     load.send(&gateway, proxy.address, messages);
     load.recorder.acked(Load::total(messages) + 20).await;
-    let cut = Instant::now();
-    report.at_least("connections cut", proxy.cut_all() as f64, "", devices as f64);
-    let (back, busy) =
-        tokio::join!(fleet.back(cut, GIVEN_UP), cpu_percent(gateway.pid(), Duration::from_secs(5)));
+    let back = all_at_once(&mut report, &gateway, &proxy, &fleet).await;
     load.sent().await;
     let storm = Cost::since(&before, &gateway).await;
-    report.figure("processor in the first 5 s", busy, "%");
     compare(&mut report, &steady, &storm, devices as f64);
     counts(&mut report, &gateway).await;
-    punctual(&mut report, &back, devices);
-    report.exactly("devices told to stay away", fleet.banned().len(), 0);
-    report.exactly("devices reached afterwards", reached(&gateway, &fleet).await, devices);
-    report.history(&load.finish(&gateway).await);
+    ends(&mut report, &fleet, &back, &gateway, load).await;
     report
+}
+
+/// All devices of one connector of a cluster, among them those of the load; they are told something through the other one.
+pub async fn in_cluster(scale: Scale, cluster: Clustered) -> Report {
+    let (nodes, mut report) = (cluster.nodes().await, Report::new());
+    let (stormed, other) = (&nodes.connectors[0], &nodes.connectors[1]);
+    let devices = fitting(&mut report, scale.pick(500, 5_000));
+    let proxy = Proxy::start(stormed.tcp).await;
+    let fleet = assembled(&mut report, stormed, &proxy, devices).await;
+    let mut load = Load::start(other, proxy.address, scale.pick(100, 1_000)).await;
+    load.recorder.acked(20).await;
+    let back = all_at_once(&mut report, stormed, &proxy, &fleet).await;
+    load.sent().await;
+    ends(&mut report, &fleet, &back, other, load).await;
+    report
+}
+
+/// A fleet that is logged in.
+async fn assembled(report: &mut Report, gateway: &Gateway, proxy: &Proxy, devices: usize) -> Fleet {
+    let built = Instant::now();
+    let fleet = Fleet::login(proxy.address, &gateway.issuer, "s", devices).await;
+    let up = fleet.back(built, GIVEN_UP).await.len();
+    report.exactly("devices logged in", up, devices);
+    report.figure("all logged in for the first time after", built.elapsed().as_secs_f64(), "s");
+    fleet
+}
+
+/// Cuts everybody off; when each device was back.
+async fn all_at_once(report: &mut Report, gateway: &Gateway, proxy: &Proxy, fleet: &Fleet) -> Vec<Duration> {
+    let cut = Instant::now();
+    report.at_least("connections cut", proxy.cut_all() as f64, "", fleet.len() as f64);
+    let (back, busy) =
+        tokio::join!(fleet.back(cut, GIVEN_UP), cpu_percent(gateway.pid(), Duration::from_secs(5)));
+    report.figure("processor in the first 5 s", busy, "%");
+    back
+}
+
+/// Everybody was back in time and is reached, and the history of the load is right.
+async fn ends(report: &mut Report, fleet: &Fleet, back: &[Duration], gateway: &Gateway, load: Load) {
+    punctual(report, back, fleet.len());
+    report.exactly("devices told to stay away", fleet.banned().len(), 0);
+    let reached = reached(gateway.tcp, |teller| gateway.token(teller), fleet, "are you there?").await;
+    report.exactly("devices reached afterwards", reached, fleet.len());
+    report.history(&load.finish(gateway).await);
 }
 
 fn punctual(report: &mut Report, back: &[Duration], devices: usize) {
@@ -158,13 +192,17 @@ async fn counts(report: &mut Report, gateway: &Gateway) {
 }
 
 /// Tells every device something; how many hear it.
-async fn reached(gateway: &Gateway, fleet: &Fleet) -> usize {
-    const WORD: &str = "are you there?";
+pub async fn reached(
+    address: SocketAddr,
+    token: impl Fn(&str) -> String,
+    fleet: &Fleet,
+    word: &str,
+) -> usize {
     let users: Vec<&str> = fleet.users().collect();
     let tellers = users.chunks(users.len().div_ceil(TELLERS)).enumerate();
-    let told = tellers.map(|(n, users)| tell(gateway.tcp, gateway.token(&format!("teller{n}")), users, WORD));
+    let told = tellers.map(|(n, users)| tell(address, token(&format!("teller{n}")), users, word));
     futures::future::join_all(told).await;
-    fleet.heard(WORD, Duration::from_secs(30)).await
+    fleet.heard(word, Duration::from_secs(30)).await
 }
 
 async fn tell(address: SocketAddr, token: String, users: &[&str], word: &str) {

@@ -10,6 +10,7 @@ use tokio::sync::{Mutex, Semaphore};
 use tokio::task::JoinSet;
 
 use crate::args::Scale;
+use crate::clustered::Clustered;
 use crate::report::{Report, progress};
 use crate::support::device::{Recorder, entry, outcome};
 use crate::support::history::{Entry, Event};
@@ -29,18 +30,27 @@ const HEARD: Duration = Duration::from_secs(10);
 const TELLERS: usize = 4;
 
 pub async fn run(scale: Scale) -> Report {
-    let mut report = Report::new();
     // Few tellers open a conversation with every device.
     let gateway = Gateway::with(Settings::new().set("limits.creations_at_once", 1_000_000)).await;
-    let logins = scale.pick(500, 10_000);
+    doubly(&[&gateway], scale.pick(500, 10_000)).await
+}
+
+/// The second login is at another connector than the first; both ask the user's owner.
+pub async fn in_cluster(scale: Scale, cluster: Clustered) -> Report {
+    let doors: Vec<&Gateway> = cluster.nodes().await.connectors.iter().collect();
+    doubly(&doors, scale.pick(100, 10_000)).await
+}
+
+async fn doubly(doors: &[&Gateway], logins: usize) -> Report {
+    let mut report = Report::new();
     let (mut at_once, mut afterwards, mut takes) = (0, 0, Vec::new());
     let recorder = Recorder::new();
-    let everything = Arc::new(Everything::prepare(&gateway, recorder.clone()).await);
+    let everything = Arc::new(Everything::prepare(doors, recorder.clone()).await);
     for from in (0..logins).step_by(BATCH) {
         progress(from, logins, "double logins");
         let mut batch = JoinSet::new();
         for n in from..(from + BATCH).min(logins) {
-            batch.spawn(everything.clone().login_twice(format!("u{n}"), gateway.token(&format!("u{n}"))));
+            batch.spawn(everything.clone().login_twice(n, doors[0].token(&format!("u{n}"))));
         }
         for (first, second, took) in batch.join_all().await {
             at_once += usize::from(first);
@@ -52,43 +62,48 @@ pub async fn run(scale: Scale) -> Report {
     report.exactly("reached after the old end arrived", afterwards, logins);
     report.percentiles("second login", &takes, 50.0, 99.0, None);
     report.history(&recorder.history());
-    planted(&mut report, &everything, &gateway).await;
+    planted(&mut report, &everything, doors[0]).await;
     report
 }
 
 /// The check can fail: the older of two connections, listened to instead of the newest, hears nothing.
 async fn planted(report: &mut Report, everything: &Everything, gateway: &Gateway) {
     let token = gateway.token("planted");
-    let mut older = everything.connect(&token).await.expect("it logs in");
-    let _newer = everything.connect(&token).await.expect("it logs in");
+    let mut older = everything.connect(0, &token).await.expect("it logs in");
+    let _newer = everything.connect(1, &token).await.expect("it logs in");
     let heard = everything.reach("planted", &mut older).await.is_some();
     report.exactly("planted: the older one is reached", heard.into(), 0);
 }
 
 /// What all devices share.
 struct Everything {
-    proxy: Proxy,
+    /// One in front of each place where devices log in.
+    proxies: Vec<Proxy>,
     places: Semaphore,
     tellers: Vec<Mutex<(Raw, u64)>>,
     recorder: Recorder,
 }
 
 impl Everything {
-    async fn prepare(gateway: &Gateway, recorder: Recorder) -> Everything {
+    async fn prepare(doors: &[&Gateway], recorder: Recorder) -> Everything {
         let mut tellers = Vec::new();
         for n in 0..TELLERS {
-            let (raw, welcome) = Raw::login(gateway, "teller", &n.to_string()).await;
+            let (raw, welcome) = Raw::login(doors[n % doors.len()], "teller", &n.to_string()).await;
             tellers.push(Mutex::new((raw, welcome.device_id)));
         }
-        let proxy = Proxy::start(gateway.tcp).await;
-        Everything { proxy, places: Semaphore::new(AT_ONCE), tellers, recorder }
+        let mut proxies = Vec::new();
+        for door in doors {
+            proxies.push(Proxy::start(door.tcp).await);
+        }
+        Everything { proxies, places: Semaphore::new(AT_ONCE), tellers, recorder }
     }
 
     /// Whether the newest connection was reached at once, and after the old end; how long the second login took.
-    async fn login_twice(self: Arc<Self>, user: String, token: String) -> (bool, bool, Option<Duration>) {
+    async fn login_twice(self: Arc<Self>, n: usize, token: String) -> (bool, bool, Option<Duration>) {
+        let user = format!("u{n}");
         let place = self.places.acquire().await.expect("never closed");
-        let Some(older) = self.connect(&token).await else { return (false, false, None) };
-        let link = self.proxy.link(older.stream.local_addr().unwrap()).await;
+        let Some(older) = self.connect(n, &token).await else { return (false, false, None) };
+        let link = self.proxy(n).link(older.stream.local_addr().unwrap()).await;
         // Half of the old ends are long on their way; the others arrive around the second login.
         let late = rand::random_range(0..4) < 2;
         let delay = if late { CLOSE_DELAY } else { Duration::from_millis(rand::random_range(0..40)) };
@@ -96,7 +111,7 @@ impl Everything {
         let ended = Instant::now();
         let mut kept = (rand::random::<bool>()).then_some(older);
         let started = Instant::now();
-        let newer = self.connect(&token).await;
+        let newer = self.connect(n + 1, &token).await;
         let took = started.elapsed();
         // Half of the older ones end only now, having been told why.
         kept.take();
@@ -112,8 +127,13 @@ impl Everything {
         (first, second.is_some(), Some(took))
     }
 
-    async fn connect(&self, token: &str) -> Option<Raw> {
-        let mut raw = Raw::connect(self.proxy.address).await;
+    /// The one in front of the place with this number, if they are counted again and again.
+    fn proxy(&self, at: usize) -> &Proxy {
+        &self.proxies[at % self.proxies.len()]
+    }
+
+    async fn connect(&self, at: usize, token: &str) -> Option<Raw> {
+        let mut raw = Raw::connect(self.proxy(at).address).await;
         raw.try_hello(hello(token, "phone")).await.map(|_| raw)
     }
 
@@ -148,7 +168,7 @@ impl Everything {
 }
 
 /// Waits for the push with this text.
-async fn hears(device: &mut Raw, word: &str) -> Option<Entry> {
+pub async fn hears(device: &mut Raw, word: &str) -> Option<Entry> {
     loop {
         let frame = device.arrives().await?;
         if let Some(Told::Message(message)) = frame.body

@@ -77,7 +77,7 @@ pub async fn run(scale: Scale) -> Report {
     {
         under(&mut report, &pair, &load, Rules { holds: Some(held), ..Rules::default() }, name).await;
     }
-    clocks(&mut report, &load);
+    clocks(&mut report, &load, began);
     let room = load.rooms[0].clone();
     let history = load.finish(&mut report, &pair.gateways()).await;
     report.history(&history);
@@ -149,11 +149,11 @@ async fn under(report: &mut Report, pair: &Pair, load: &Writers, rules: Rules, n
     both_write(report, load, Instant::now(), name).await;
 }
 
-fn clocks(report: &mut Report, load: &Writers) {
+fn clocks(report: &mut Report, load: &Writers, began: Instant) {
     let ahead = AHEAD_S * 1_000;
-    let wrong = load.with_another_clock(STALE, ahead - NEARLY_MS..ahead + NEARLY_MS);
+    let wrong = load.with_another_clock(STALE, began, ahead - NEARLY_MS..ahead + NEARLY_MS);
     report.exactly("acks by the first whose clock is not an hour ahead", wrong, 0);
-    let wrong = load.with_another_clock(OTHER, -NEARLY_MS..NEARLY_MS);
+    let wrong = load.with_another_clock(OTHER, began, -NEARLY_MS..NEARLY_MS);
     report.exactly("acks by the other whose clock is not right", wrong, 0);
 }
 

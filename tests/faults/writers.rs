@@ -159,10 +159,11 @@ impl Writers {
         show(&heard.iter().filter(of).map(|heard| &heard.attempt).collect::<Vec<_>>())
     }
 
-    /// How many acks came from an owner whose clock was ahead by something else.
-    pub fn with_another_clock(&self, door: usize, ahead_ms: std::ops::Range<i64>) -> usize {
+    /// How many acks of what was sent after `since` came from an owner whose clock was ahead by something else.
+    pub fn with_another_clock(&self, door: usize, since: Instant, ahead_ms: std::ops::Range<i64>) -> usize {
         let heard = self.shared.heard.lock();
-        let acks = heard.iter().filter(|heard| heard.door == door).filter_map(|heard| heard.ahead_ms);
+        let of = |heard: &&Heard| heard.door == door && heard.attempt.at >= since;
+        let acks = heard.iter().filter(of).filter_map(|heard| heard.ahead_ms);
         acks.filter(|ahead| !ahead_ms.contains(ahead)).count()
     }
 

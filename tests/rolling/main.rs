@@ -57,7 +57,7 @@ fn main() -> ExitCode {
 async fn run(args: &Args) -> (Tally, Vec<String>) {
     let mut nodes = Nodes::start(args).await;
     let load = Load::start(&nodes).await;
-    let online = Online::start(&nodes).await;
+    let online = Online::start(&nodes.issuer, &nodes.balancer.url(), &nodes.balancer.url()).await;
     for round in 1..=args.rounds {
         for (name, node) in nodes.all() {
             load.goes_on(BETWEEN).await;

@@ -5,13 +5,12 @@ use std::net::SocketAddr;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-use client::{Client, Event};
+use client::{Client, Conversation, Event, Since};
 use futures::StreamExt as _;
 use parking_lot::Mutex;
 use tokio::task::JoinSet;
 
-use crate::nodes::Nodes;
-use crate::support::tokens::TENANT;
+use crate::support::tokens::{Issuer, TENANT};
 use crate::support::{PATIENCE, http};
 
 /// How many are online.
@@ -22,8 +21,11 @@ const ASK_EVERY: Duration = Duration::from_millis(200);
 
 /// The users and their watcher.
 pub struct Online {
+    pub users: Vec<Client>,
     seen: Arc<Mutex<Seen>>,
-    users: Vec<Client>,
+    room: Conversation,
+    /// Where the presence stream ended when this began.
+    recorded: u64,
     _tasks: JoinSet<()>,
 }
 
@@ -34,36 +36,39 @@ struct Seen {
     online: BTreeMap<String, bool>,
     /// Everybody has been seen online: from now on nobody may go.
     begun: bool,
+    /// How often somebody was shown as offline while nobody could be reached, if that is so now.
+    excused: Option<usize>,
     told: usize,
     /// Each time somebody was shown as offline who was not before.
     offline: Vec<String>,
 }
 
 impl Online {
-    /// Everybody logs in; returns once the watcher has seen all of them online.
-    pub async fn start(nodes: &Nodes) -> Online {
+    /// Everybody logs in at one address, and the watcher at the other; returns once it has seen all of them online.
+    pub async fn start(issuer: &Issuer, address: &str, watchers: &str) -> Online {
         let names: Vec<String> = (0..USERS).map(|number| format!("user-{number}")).collect();
-        let log_in = async |user: &str| {
-            let builder = Client::builder(nodes.balancer.url()).token(nodes.issuer.token(user));
+        let log_in = async |user: &str, address: &str| {
+            let builder = Client::builder(address).token(issuer.token(user));
             builder.installation("phone").wait_for_server(PATIENCE).connect().await.expect("it gets in")
         };
         let mut users = Vec::new();
         for name in &names {
-            users.push(log_in(name).await);
+            users.push(log_in(name, address).await);
         }
-        let watcher = log_in(WATCHER).await;
+        let watcher = log_in(WATCHER, watchers).await;
         let room = watcher.create_conversation("everybody", names.iter().map(String::as_str)).await.unwrap();
         let seen = Arc::new(Mutex::new(Seen::default()));
         let mut tasks = JoinSet::new();
         tasks.spawn(ask(watcher.clone(), room.id().to_owned(), seen.clone()));
         tasks.spawn(listen(watcher, seen.clone()));
-        let online = Online { seen, users, _tasks: tasks };
+        let online = Online { users, seen, room, recorded: 0, _tasks: tasks };
         online.all_seen().await;
         online.seen.lock().begun = true;
         online
     }
 
-    async fn all_seen(&self) {
+    /// Waits until the watcher sees everybody online.
+    pub async fn all_seen(&self) {
         let until = Instant::now() + PATIENCE;
         let count = || self.seen.lock().online.values().filter(|online| **online).count();
         while count() < USERS {
@@ -72,13 +77,51 @@ impl Online {
         }
     }
 
+    /// From now on everybody may be shown as offline.
+    #[allow(dead_code, reason = "in a rolling restart nobody is ever offline")]
+    pub fn excuse(&self) {
+        self.seen.lock().excused = Some(0);
+    }
+
+    /// From now on nobody may any more; how often that was seen since [`Online::excuse`].
+    #[allow(dead_code, reason = "in a rolling restart nobody is ever offline")]
+    pub async fn begin_anew(&mut self, operator: SocketAddr) -> usize {
+        self.recorded = recorded_offline(operator, self.recorded).await.1;
+        self.seen.lock().excused.take().unwrap_or(0)
+    }
+
+    /// The watcher says something to everybody; how many hear it.
+    #[allow(dead_code, reason = "in a rolling restart others do the talking")]
+    pub async fn told(&self, word: &str) -> usize {
+        let reads: Vec<_> =
+            self.users.iter().map(|user| user.conversation(self.room.id()).messages(Since::Start)).collect();
+        self.room.send(word).await.expect("it is sent");
+        let hears = reads.into_iter().map(async |mut messages| {
+            let heard =
+                async { while messages.next().await.is_some_and(|message| message.content.data != word) {} };
+            tokio::time::timeout(PATIENCE, heard).await.is_ok()
+        });
+        futures::future::join_all(hears).await.into_iter().filter(|heard| *heard).count()
+    }
+
+    /// Waits until the watcher has been told that somebody is offline; whether that happens.
+    #[allow(dead_code, reason = "in a rolling restart nobody goes")]
+    pub async fn misses(&self, user: &str, limit: Duration) -> bool {
+        let is_gone = || self.seen.lock().online.get(user) == Some(&false);
+        let began = Instant::now();
+        while !is_gone() && began.elapsed() < limit {
+            tokio::time::sleep(ASK_EVERY).await;
+        }
+        is_gone()
+    }
+
     /// Ends it: how often somebody was told to be offline, by the watcher's own account and by the presence stream.
-    pub async fn finish(self, operator: SocketAddr) -> Vec<String> {
+    pub async fn finish(&self, operator: SocketAddr) -> Vec<String> {
         self.all_seen().await;
         let mut offline = self.seen.lock().offline.clone();
         let told = self.seen.lock().told;
         assert!(told > USERS, "the watcher was told of nobody");
-        offline.extend(recorded_offline(operator).await);
+        offline.extend(recorded_offline(operator, self.recorded).await.0);
         println!("     the watcher was told {told} states of {} users", self.users.len());
         offline
     }
@@ -91,7 +134,12 @@ impl Seen {
         }
         self.told += 1;
         let was = self.online.insert(user.to_owned(), is_online);
-        if self.begun && !is_online && was != Some(false) {
+        if !self.begun || is_online || was == Some(false) {
+            return;
+        }
+        if let Some(excused) = &mut self.excused {
+            *excused += 1;
+        } else {
             println!("     OFFLINE {user}, {how}");
             self.offline.push(format!("{user}: {how}"));
         }
@@ -118,15 +166,17 @@ async fn listen(watcher: Client, seen: Arc<Mutex<Seen>>) {
     }
 }
 
-/// Who went offline, as the presence stream has it.
-async fn recorded_offline(operator: SocketAddr) -> Vec<String> {
-    let (mut offline, mut after) = (Vec::new(), 0);
+/// Who went offline, as the presence stream has it after this event, and where it ends.
+async fn recorded_offline(operator: SocketAddr, mut after: u64) -> (Vec<String>, u64) {
+    let mut offline = Vec::new();
     loop {
         let path = format!("/admin/presence?tenant={TENANT}&after={after}");
         let answer = http::get(operator, &path).await.expect("the operator is answered");
         let page: serde_json::Value = serde_json::from_str(&answer.body).expect("JSON");
         let events = page["events"].as_array().expect("events").clone();
-        let Some(last) = events.last().and_then(|event| event["seq"].as_u64()) else { return offline };
+        let Some(last) = events.last().and_then(|event| event["seq"].as_u64()) else {
+            return (offline, after);
+        };
         after = last;
         let gone = events.iter().filter(|event| event["state"] == "offline");
         let named = gone.filter_map(|event| event["user"].as_str()).filter(|user| user.starts_with("user-"));

@@ -84,6 +84,11 @@ impl Fleet {
         }
     }
 
+    /// How many have been connected without a break since that moment or longer.
+    pub fn stayed(&self, since: Instant) -> usize {
+        self.devices.iter().filter(|device| device.seen.lock().up.is_some_and(|up| up <= since)).count()
+    }
+
     /// How many have heard this, or until `limit` has passed.
     pub async fn heard(&self, text: &str, limit: Duration) -> usize {
         let started = Instant::now();

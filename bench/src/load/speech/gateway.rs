@@ -110,8 +110,8 @@ impl Speech for Gateway {
         };
         match publish.to {
             To::All => send.conversation.clone_from(&self.group),
-            To::Receiver(number) => send.to_user = format!("r{number}"),
-            To::Own(number) => send.to_user = format!("k{}-{number}", device.number),
+            To::Receiver(number) => send.to_user = self.minter.name(&format!("r{number}")),
+            To::Own(number) => send.to_user = self.minter.name(&format!("k{}-{number}", device.number)),
         }
         say(publish.id, client_frame::Body::Send(send), out);
     }
