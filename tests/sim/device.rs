@@ -342,7 +342,7 @@ impl World {
     }
 
     pub fn tick(&mut self, d: usize) {
-        if self.devices[d].tick_ms != Some(self.now) {
+        if self.devices[d].tick_ms.is_none_or(|at| at > self.now) {
             return;
         }
         self.devices[d].tick_ms = None;
