@@ -37,6 +37,7 @@ impl PeerTask {
     pub async fn run(self, stop: CancellationToken) {
         let mut views = self.peers.views();
         let mut view = views.borrow_and_update().clone();
+        self.peers.followed(view.clone());
         let mut look = tokio::time::interval(LOOK_EVERY);
         look.set_missed_tick_behavior(MissedTickBehavior::Delay);
         let (mut sure, mut changed_at) = (false, Instant::now());
@@ -50,6 +51,7 @@ impl PeerTask {
                         (sure, changed_at) = (false, Instant::now());
                         self.owners_changed(&before, &view);
                     }
+                    self.peers.followed(view.clone());
                 }
                 () = self.peers.wake.notified() => {}
                 () = tokio::time::sleep_until(self.peers.unsure_until()), if !sure => {

@@ -39,6 +39,8 @@ pub struct Peers {
     /// Nodes that have to be told how all users are whom they watch.
     behind: Mutex<BTreeSet<NodeId>>,
     unsure_until: Mutex<Instant>,
+    /// The latest view that has been followed: what changes with owners has been done.
+    followed: RwLock<Arc<View>>,
     strays: AtomicBool,
     /// Something is to be said.
     pub wake: Notify,
@@ -49,6 +51,7 @@ impl Peers {
     pub fn new(me: NodeId, membership: Arc<dyn Membership>) -> Peers {
         Peers {
             me,
+            followed: RwLock::new(membership.snapshot()),
             membership,
             ways: RwLock::default(),
             callers: Mutex::default(),
@@ -181,9 +184,26 @@ impl Peers {
         *self.unsure_until.lock() = Instant::now() + UNSURE;
     }
 
-    /// Until when routes may be missing that there are.
+    /// Whatever a view changes has been seen to.
+    pub fn followed(&self, view: Arc<View>) {
+        *self.followed.write() = view;
+    }
+
+    /// A connector has given a user's session to another node. If that is news, the view is behind, and more will go.
+    pub fn left(&self, tenant: &str, user: &str) {
+        if self.owns(tenant, user) {
+            self.owners_changed();
+        }
+    }
+
+    /// Until when routes may be missing that there are. A view counts from the moment it is there: whoever asks may be
+    /// faster than the task that follows it.
     pub fn unsure_until(&self) -> Instant {
-        *self.unsure_until.lock()
+        let (view, followed) = (self.view(), self.followed.read());
+        match Arc::ptr_eq(&view, &followed) || view.has_owners_of(&followed) {
+            true => *self.unsure_until.lock(),
+            false => Instant::now() + UNSURE,
+        }
     }
 
     /// Whether they may.
@@ -272,5 +292,60 @@ impl Peers {
                 self.subscriptions.lock().unask(node);
             }
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::routes::Seen;
+
+    struct Cluster(watch::Sender<Arc<View>>);
+
+    impl Membership for Cluster {
+        fn snapshot(&self) -> Arc<View> {
+            self.0.borrow().clone()
+        }
+
+        fn watch(&self) -> watch::Receiver<Arc<View>> {
+            self.0.subscribe()
+        }
+    }
+
+    const OFFLINE: Seen = Seen { actual: PresenceState::Offline, told: PresenceState::Offline, since_ms: 0 };
+
+    fn node(kind: u64, number: u64) -> NodeId {
+        NodeId::from_u64(kind << 60 | number << 48).unwrap()
+    }
+
+    fn owned_by(owner: NodeId) -> Arc<View> {
+        Arc::new(View::single(node(1, 9), owner))
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn nobody_is_offline_for_want_of_a_route_after_a_change_of_owners() {
+        let (me, other) = (node(2, 1), node(2, 2));
+        let cluster = Arc::new(Cluster(watch::Sender::new(owned_by(other))));
+        let peers = Peers::new(me, cluster.clone());
+        tokio::time::advance(UNSURE).await;
+        let state = || peers.seen("t", "u", || OFFLINE).map(|seen| seen.actual);
+        assert!(!peers.is_unsure());
+
+        cluster.0.send_replace(owned_by(me));
+        assert_eq!((state(), peers.is_unsure()), (None, true), "nobody has followed this view");
+        assert_eq!(peers.unsure_until(), Instant::now() + UNSURE);
+        peers.owners_changed();
+        peers.followed(peers.view());
+        assert_eq!(state(), None);
+        tokio::time::advance(UNSURE).await;
+        assert_eq!(state(), Some(PresenceState::Offline), "connectors have told of everybody");
+
+        peers.left("t", "u");
+        assert_eq!(state(), None, "a connector knows of a change that is not in the view");
+        tokio::time::advance(UNSURE).await;
+        cluster.0.send_replace(owned_by(other));
+        peers.followed(peers.view());
+        peers.left("t", "u");
+        assert!(!peers.is_unsure(), "that is no news");
     }
 }

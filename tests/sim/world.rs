@@ -33,6 +33,8 @@ const ZOMBIES_PERMILLE: u64 = 250;
 const CQL_EVERY: u64 = 5;
 /// One seed of so many is a cluster.
 const CLUSTER_EVERY: u64 = 4;
+/// How long things happen in one at most: six processes take six times the work of one, milliseconds.
+const CLUSTER_ACTIVE_MS: u64 = 200_000;
 
 /// Something that is due.
 #[derive(Clone, Debug)]
@@ -133,7 +135,7 @@ impl World {
         store.commit_ms = *rng.pick(&[(1, 3), (2, 20), (20, 200)]);
         store.unknown_permille = *rng.pick(&[0, 20, 150]);
         let users = (0..rng.range(3, 6)).map(|n| format!("u{n}")).collect();
-        let active_ms = rng.range(90_000, 360_000);
+        let active_ms = rng.range(90_000, if is_cluster { CLUSTER_ACTIVE_MS } else { 360_000 });
         // A window over a delay is a bandwidth: none so low that a full answer takes half a minute.
         let (delay, socket_bytes) =
             *rng.pick(&[((1, 5), 512), ((1, 5), 65_536), ((20, 80), 4_096), ((200, 600), 65_536)]);

@@ -36,6 +36,9 @@ impl ChannelNode {
     /// The user is another node's now, and the session was told to that.
     fn give_away(&self, session: &AnnouncedSession) {
         let Some(target) = session.target else { return };
+        if let Some(peers) = &self.peers {
+            peers.left(&session.tenant, &session.user);
+        }
         self.watches.forget(target.device_id, target.epoch);
         self.routes.forget(&session.tenant, &session.user, target.device_id, target.epoch);
     }
