@@ -18,6 +18,7 @@ use connector::Connector;
 use idgen::{NodeId, NodeType, WorkerNumber};
 use parking_lot::Mutex;
 use tokio::sync::watch;
+use tokio_util::task::TaskTracker;
 
 use crate::gateway::{Birth, Parts, Setup, connector_config, open_store, verifier};
 use crate::links::{DownTap, Tap, UpTap};
@@ -78,12 +79,14 @@ impl Plan {
 struct InOrder {
     member: Arc<ZooKeeperMembership>,
     told: Mutex<Vec<watch::Sender<Arc<View>>>>,
+    tasks: TaskTracker,
 }
 
 impl InOrder {
     fn of(member: &Arc<ZooKeeperMembership>) -> Arc<InOrder> {
-        let all = Arc::new(InOrder { member: member.clone(), told: Mutex::default() });
-        tokio::spawn(all.clone().tell());
+        let all =
+            Arc::new(InOrder { member: member.clone(), told: Mutex::default(), tasks: TaskTracker::new() });
+        all.tasks.spawn(all.clone().tell());
         all
     }
 
@@ -161,9 +164,11 @@ fn boot_connector(
 struct TappedHost {
     node: Arc<ChannelNode>,
     tap: Arc<Tap>,
-    /// Links as they came, and as the node knows them.
-    links: Mutex<Vec<(Arc<dyn ConnectorLink>, Arc<dyn ConnectorLink>)>>,
+    links: Mutex<Vec<Tapped>>,
 }
+
+/// A link as it came, and as the node knows it.
+type Tapped = (Arc<dyn ConnectorLink>, Arc<dyn ConnectorLink>);
 
 impl LinkHost for TappedHost {
     fn connect(&self, link: Arc<dyn ConnectorLink>) -> Arc<dyn ChannelLink> {

@@ -13,6 +13,7 @@ use parking_lot::Mutex;
 use tokio::sync::{Notify, oneshot};
 use tokio::time::Instant;
 use tokio_util::sync::{CancellationToken, DropGuard};
+use tokio_util::task::TaskTracker;
 
 use crate::coordinator::{Act, Registry};
 use crate::hub::{Hub, Out};
@@ -69,10 +70,11 @@ impl Coordinator for Way {
             number,
             mail: mail.clone(),
             up: up.clone(),
+            tasks: TaskTracker::new(),
             _ends: ends,
         };
         let beats = beats(self.hub.clone(), self.timeout, number, mail, up);
-        tokio::spawn(async move { stop.run_until_cancelled(beats).await });
+        seen.tasks.spawn(async move { stop.run_until_cancelled(beats).await });
         Ok(seen)
     }
 }
@@ -121,6 +123,8 @@ pub struct Seen {
     mail: Arc<Mail>,
     /// Somebody answered last time.
     up: Arc<AtomicBool>,
+    tasks: TaskTracker,
+    /// Ends them.
     _ends: DropGuard,
 }
 
