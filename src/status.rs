@@ -5,6 +5,7 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
 use channel::node::ChannelNode;
+use channel::tally::Holdings;
 use cluster::link::traffic::Traffic;
 use connector::Connector;
 use futures::future::BoxFuture;
@@ -77,7 +78,19 @@ pub fn link_metrics(traffic: &Traffic) -> [Metric; 2] {
 
 /// What a channel node and its store count.
 pub fn channel_metrics(channel: &ChannelNode, store: &OpenStore) -> Vec<Metric> {
-    counters("channel", channel.metrics().list()).chain(counters("store", store.metrics())).collect()
+    let counted = counters("channel", channel.metrics().list()).chain(counters("store", store.metrics()));
+    holding_metrics(channel).into_iter().chain(counted).collect()
+}
+
+/// What a channel node holds in memory.
+fn holding_metrics(channel: &ChannelNode) -> [Metric; 3] {
+    let gauge = |name, help, value| Metric::gauge("channel", name, help, value as u64);
+    let Holdings { conversations, weight } = channel.holdings();
+    [
+        gauge("held_conversations", "Conversations in memory now.", conversations),
+        gauge("held_members", "Rows of their members.", weight.members),
+        gauge("held_bytes", "About how many bytes they take.", weight.bytes),
+    ]
 }
 
 fn counters(

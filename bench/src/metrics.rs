@@ -1,6 +1,7 @@
 //! What the gateway counts, as its `/metrics` tells it.
 
 use std::collections::HashMap;
+use std::iter::Sum;
 
 use anyhow::{Context as _, ensure};
 
@@ -19,6 +20,17 @@ impl Metrics {
         let value = |metrics: &Metrics| metrics.0.get(name).copied();
         let (now, then) = value(self).zip(value(since)).with_context(|| format!("nothing counts {name}"))?;
         Ok(now.saturating_sub(then))
+    }
+}
+
+/// What several processes have counted together.
+impl Sum for Metrics {
+    fn sum<I: Iterator<Item = Metrics>>(all: I) -> Metrics {
+        let mut sums: HashMap<String, u64> = HashMap::new();
+        for (name, value) in all.flat_map(|metrics| metrics.0) {
+            *sums.entry(name).or_default() += value;
+        }
+        Metrics(sums)
     }
 }
 

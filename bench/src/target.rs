@@ -138,7 +138,7 @@ impl Target {
     /// The processes of it, as far as they are known.
     pub fn pids(&self) -> Vec<u32> {
         match self {
-            Target::Own(server) => vec![server.pid()],
+            Target::Own(server) => server.pids(),
             Target::Foreign { pids, .. } => pids.clone(),
             Target::Ceiling(running) => vec![running.pid()],
             Target::Peer(peer) => vec![peer.pid()],
@@ -176,7 +176,7 @@ impl Target {
     /// What the gateway counts; None where that is not told.
     pub fn metrics(&self) -> Option<Metrics> {
         let answer = match self {
-            Target::Own(server) => server.get("/metrics").ok()?,
+            Target::Own(server) => return server.metrics().ok(),
             Target::Foreign { access, metrics: Some(address), .. } => {
                 http::get(*address, "/metrics", access.certificate.as_deref()).ok()?
             }

@@ -6,6 +6,7 @@ use std::process::{Command, Output};
 use std::sync::LazyLock;
 
 use serde_json::Value;
+use servers::{ZooKeeper, ZooKeeperSettings};
 
 /// The gateway, built in the profile and the directory of this test.
 static GATEWAY: LazyLock<PathBuf> = LazyLock::new(|| {
@@ -170,6 +171,18 @@ fn compare_writes_goals_that_report_reads() {
     succeed(&["report", &json, "--markdown", &markdown, "--html", &html]);
     assert!(std::fs::read_to_string(markdown).unwrap().contains("## P2: "));
     assert!(std::fs::read_to_string(html).unwrap().contains("<svg"));
+}
+
+#[test]
+fn a_cluster_is_loaded_as_one_gateway_is() {
+    let runtime = tokio::runtime::Runtime::new().unwrap();
+    let zookeeper = runtime.block_on(ZooKeeper::start(ZooKeeperSettings::default())).unwrap();
+    let cluster = ["--zookeeper", &zookeeper.connect_string(), "--connectors", "2"];
+    let printed = short(&[&["chat", "--pairs", "4"], &cluster[..]].concat());
+    assert!(figure(&printed, "between nodes") > 256.0, "{printed}");
+    assert!(figure(&printed, "frames a write") >= 1.0, "{printed}");
+    let (_, said) = fail(&["chat", "--connectors", "2"]);
+    assert!(said.contains("--zookeeper"), "{said}");
 }
 
 /// The same seed gives the same page, and what the page says of the two extremes is so.

@@ -11,6 +11,7 @@
 //! | `owners`, `shares` | the way to the tasks that own conversations; what one user may take of what all share |
 //! | `creations` | how many conversations a user may create |
 //! | `slot`, `slot_cache` | the task that performs what conversations want done; the conversations it holds |
+//! | [`tally`] | how much these conversations weigh |
 //! | `settle` | conversations that were given up: their tips are told when it is known |
 //! | `recent` | what was pushed a moment ago, told again for who has missed it (pure) |
 //! | `rounds` | what another owner has committed and not told, found after a change of owners |
@@ -74,6 +75,7 @@ mod slot;
 mod slot_cache;
 mod strangers;
 mod subscriptions;
+pub mod tally;
 mod teller;
 mod tickets;
 mod timeline;

@@ -38,6 +38,7 @@ use crate::rounds::Rounds;
 use crate::routes::Routes;
 use crate::samples::Samples;
 use crate::slot::SlotTask;
+use crate::tally::{Holdings, Tally};
 use crate::teller::Teller;
 use crate::tickets::Tickets;
 use crate::timeline::Timelines;
@@ -85,6 +86,8 @@ pub struct ChannelNode {
     /// `None` once the node drains: dropping it ends the slot tasks.
     owners: RwLock<Option<Owners>>,
     metrics: Arc<Metrics>,
+    /// Of each slot task.
+    tallies: Vec<Arc<Tally>>,
     draining: AtomicBool,
     /// Logins, reads and slot tasks.
     work: TaskTracker,
@@ -163,6 +166,7 @@ impl ChannelNode {
             tickets,
             owners: RwLock::new(Some(owners)),
             metrics,
+            tallies: inboxes.iter().map(|_| Arc::default()).collect(),
             draining: AtomicBool::new(false),
             work: TaskTracker::new(),
             presence_tasks: PresenceTasks::default(),
@@ -241,6 +245,11 @@ impl ChannelNode {
         self.metrics.snapshot()
     }
 
+    /// The conversations that this node holds now.
+    pub fn holdings(&self) -> Holdings {
+        Tally::sum(&self.tallies)
+    }
+
     /// Devices that watch the presence of others.
     pub fn watcher_count(&self) -> usize {
         self.watches.watcher_count()
@@ -300,14 +309,15 @@ impl ChannelNode {
         };
         self.presence_tasks.start(teller, self.presence.clone());
         let creations = Arc::new(Creations::new(config.creation_limit));
-        for (inbox, samples) in inboxes.into_iter().zip(self.timelines.samples()) {
+        let parts = inboxes.into_iter().zip(self.timelines.samples()).zip(&self.tallies);
+        for ((inbox, samples), tally) in parts {
             let (routes, links) = (self.routes.clone(), self.links.clone());
             let fanout = Fanout::new(routes, links, self.peers.clone(), samples.clone());
             let (store, clock) = (store.clone(), clock.clone());
             let (replies, tickets) = (self.replies.clone(), self.tickets.clone());
             let creations = creations.clone();
             let slot = SlotTask::new(store, clock, fanout, replies, tickets, creations, self.rounds.clone());
-            self.work.spawn(slot.run(inbox));
+            self.work.spawn(slot.tallied(tally.clone()).run(inbox));
         }
     }
 

@@ -95,6 +95,7 @@ impl PeerTask {
             let mut gone = Vec::new();
             let is_theirs = |tenant: &str, user: &str| !self.peers.owns(tenant, user);
             self.routes.forget_users(is_theirs, |route| gone.push(*route));
+            gone.sort_unstable_by_key(|route| (route.device, route.epoch));
             for route in gone {
                 self.watches.forget(route.device, route.epoch);
                 self.login.kick(route, Code::UNAVAILABLE);

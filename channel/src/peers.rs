@@ -110,9 +110,11 @@ impl Peers {
         way.is_some_and(|way| way.send(message).is_ok())
     }
 
-    /// Every node that there is a way to.
+    /// Every node that there is a way to, ascending.
     pub fn reachable(&self) -> Vec<NodeId> {
-        self.ways.read().keys().copied().collect()
+        let mut nodes: Vec<NodeId> = self.ways.read().keys().copied().collect();
+        nodes.sort_unstable();
+        nodes
     }
 
     /// Adds the way to a node, which may not know yet what was said to it before.

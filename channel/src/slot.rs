@@ -26,8 +26,9 @@ use crate::recent::Recent;
 use crate::reply::{Replies, refused_by_store};
 use crate::rounds::Rounds;
 use crate::settle::{self, Unsettled};
-use crate::slot_cache::{Cache, Held, State};
+use crate::slot_cache::{Cache, State};
 use crate::strangers::Strangers;
+use crate::tally::Tally;
 use crate::tickets::Tickets;
 
 /// Store operations of one task that run at once. Past it the task takes no more requests, so its inbox fills and
@@ -108,6 +109,11 @@ impl SlotTask {
             alarm,
             actions: Vec::new(),
         }
+    }
+
+    /// Others may read in `tally` what the task holds.
+    pub fn tallied(self, tally: Arc<Tally>) -> SlotTask {
+        SlotTask { cache: Cache::new(tally), ..self }
     }
 
     /// Serves the inbox until it ends, then finishes what is on its way.
@@ -200,10 +206,13 @@ impl SlotTask {
                 let waiting = std::mem::take(&mut waiting.requests);
                 let perhaps_untold = self.unsettled.forget(&key) || self.rounds.are_on() || opened.tip > seen;
                 let heads = if perhaps_untold { settle::heads(&key, &opened) } else { Vec::new() };
-                held.state = State::Open(Box::new(Conversation::new(key.clone(), opened)));
+                let has_room = self.cache.opened(&key, life, Conversation::new(key.clone(), opened));
                 heads.into_iter().for_each(|head| self.push(&key, head));
                 for request in waiting {
-                    self.handle(&key, life, Event::Request(request));
+                    match has_room {
+                        true => self.handle(&key, life, Event::Request(request)),
+                        false => self.refuse(request.to, Code::OVERLOADED),
+                    }
                 }
             }
             Ok(Found::Nothing) => {
@@ -274,7 +283,7 @@ impl SlotTask {
     /// The same core says the same NOT_FOUND here as where the user is not a member. A direct conversation stays: its
     /// users may say what is not stored as often as they like without a look at the store.
     fn answer_absent(&mut self, key: &ConversationKey, life: u64, waiting: Vec<Request>) {
-        let Some(held) = self.cache.remove(key) else { return };
+        let Some(mut held) = self.cache.remove(key) else { return };
         let State::Open(mut absent) = held.state else { return };
         let stays = waiting.iter().any(|request| request.is_passing() && request.is_of_its_user(key));
         let now = self.clock.unix_millis();
@@ -286,23 +295,26 @@ impl SlotTask {
         actions.drain(..).for_each(|action| self.perform(key, life, action));
         self.actions = actions;
         if stays {
-            self.cache.put_back(key.clone(), Held { state: State::Open(absent), ..held });
+            held.state = State::Open(absent);
+            self.cache.put_back(key.clone(), held);
         }
     }
 
     fn handle(&mut self, key: &ConversationKey, life: u64, event: Event) {
-        let Some(State::Open(conversation)) = self.cache.alive(key, life).map(|held| &mut held.state) else {
-            return self.orphan(event);
-        };
+        let Some(held) = self.cache.alive(key, life) else { return self.orphan(event) };
+        let State::Open(conversation) = &mut held.state else { return self.orphan(event) };
         let mut actions = std::mem::take(&mut self.actions);
         conversation.handle(event, self.clock.unix_millis(), &mut actions);
         let forget = conversation.is_absent() && conversation.is_idle() && !conversation.is_direct();
+        let grown = held.weigh();
         for action in actions.drain(..) {
             self.perform(key, life, action);
         }
         self.actions = actions;
         if forget {
             self.cache.remove(key);
+        } else if grown {
+            self.cache.grown(key);
         }
     }
 

@@ -17,6 +17,7 @@
 //! | [`dial`], [`listen`] | the side that dials, the side that is dialled |
 //! | [`mesh`] | links to all channel nodes of a cluster, as they come and go |
 //! | [`tls`] | certificates of nodes |
+//! | [`stream`] | what the bytes travel on: TCP, or any other stream |
 //! | [`traffic`], `lag` | what links have carried; how far behind they are (pure) |
 //! | `told` | lines of the log that a stranger can cause |
 
@@ -34,6 +35,7 @@ mod lag;
 pub mod listen;
 pub mod mesh;
 pub mod socket;
+pub mod stream;
 pub mod tls;
 mod told;
 pub mod traffic;
@@ -52,13 +54,25 @@ pub struct LinkConfig {
     pub linger: Duration,
     /// Where all links of the node count their bytes.
     pub traffic: Arc<traffic::Traffic>,
+    /// How other nodes are reached.
+    pub dial: Arc<dyn stream::Dial>,
+    pub chance: stream::Chance,
 }
 
 impl LinkConfig {
     /// The usual times, without TLS.
     pub fn new(me: hello::Me) -> LinkConfig {
         let (hold, linger) = (Duration::from_secs(10), Duration::from_secs(15));
-        LinkConfig { me, pace: socket::Pace::default(), tls: None, hold, linger, traffic: Arc::default() }
+        LinkConfig {
+            me,
+            pace: socket::Pace::default(),
+            tls: None,
+            hold,
+            linger,
+            traffic: Arc::default(),
+            dial: Arc::new(stream::Tcp),
+            chance: stream::Chance::default(),
+        }
     }
 }
 

@@ -6,6 +6,7 @@
 //!
 //! | file | noun |
 //! |---|---|
+//! | [`session`] | what a member needs of ZooKeeper, or of whatever stands in its place |
 //! | `tree` | what is kept in ZooKeeper, and one session with it |
 //! | [`roster`] | pure: lists into views |
 //! | `keep` | the task that stays a member, session after session |
@@ -29,9 +30,11 @@ mod claim;
 pub mod error;
 mod keep;
 pub mod roster;
+pub mod session;
 mod tree;
 
-pub use error::JoinError;
+pub use error::{JoinError, Trouble};
+use session::{Coordinator, Session as _};
 
 /// How a node becomes a member.
 #[derive(Clone)]
@@ -78,7 +81,19 @@ impl ZooKeeperMembership {
         record: NodeRecord,
     ) -> Result<Arc<ZooKeeperMembership>, JoinError> {
         check(&config)?;
-        let member = keep::Member::join(config, record).await?;
+        ZooKeeperMembership::join_at(config.clone(), config, record).await
+    }
+
+    /// As [`ZooKeeperMembership::join`], at whatever coordinates the cluster in ZooKeeper's place.
+    ///
+    /// # Errors
+    /// As [`ZooKeeperMembership::join`].
+    pub async fn join_at(
+        coordinator: impl Coordinator,
+        config: ZooKeeperConfig,
+        record: NodeRecord,
+    ) -> Result<Arc<ZooKeeperMembership>, JoinError> {
+        let member = keep::Member::join(coordinator, config, record).await?;
         let (me, lease) = (member.record.clone(), member.lease.clone());
         let (view, record) = (member.view.clone(), watch::Sender::new(me.clone()));
         let (told, lost) = watch::channel(None);
@@ -153,7 +168,7 @@ impl ZooKeeperMembership {
 /// Also where there is no such cluster, and where ZooKeeper is out of reach.
 pub async fn look(config: &ZooKeeperConfig) -> Result<View, JoinError> {
     let tree = visit(config).await?;
-    Ok(View::new(1, tree.list().await?))
+    Ok(View::new(1, tree.list().await?.0))
 }
 
 /// Asks a node to go: it hands over what it has and ends.
@@ -181,7 +196,7 @@ pub async fn ask_to_rebalance(
 async fn visit(config: &ZooKeeperConfig) -> Result<tree::Tree, JoinError> {
     check(config)?;
     let tree = tree::Tree::connect(config).await?;
-    tree.check_identity(false).await?;
+    tree.compare_identity(false).await?;
     Ok(tree)
 }
 

@@ -45,6 +45,7 @@ impl Follower {
                 self.tell_moved(&before, &view);
             }
             tokio::select! {
+                biased;
                 () = self.stop.cancelled() => break,
                 changed = views.changed() => if changed.is_err() { break },
             }

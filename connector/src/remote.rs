@@ -1,6 +1,6 @@
 //! A channel node in another process: its link, what it still has to answer, and what it has to be told.
 
-use std::collections::HashSet;
+use std::collections::BTreeSet;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -36,8 +36,8 @@ pub(crate) struct Remote {
 #[derive(Default)]
 struct Unanswered {
     /// Device, epoch, id.
-    requests: HashSet<(u64, u64, u64)>,
-    attaches: HashSet<u64>,
+    requests: BTreeSet<(u64, u64, u64)>,
+    attaches: BTreeSet<u64>,
 }
 
 impl Remote {

@@ -317,7 +317,7 @@ section! {
         /// By how much the clocks of gateways and cluster may differ, in milliseconds: a device that asks what has changed
         /// is told once more of what changed so shortly before.
         overlap_ms: u64 = 60_000, in 0..=3_600_000;
-        /// Conversations whose ends are remembered between appends, about 250 bytes each.
+        /// Conversations whose ends are remembered between appends, about 600 bytes each.
         remembered_logs: usize = 131_072, in 16..=100_000_000;
     }
 }

@@ -167,6 +167,13 @@ fn a_presence_stream_with_a_fault() {
 }
 
 #[test]
+fn who_is_there_is_said_to_be_offline() {
+    let said = |reachable_ms| Event::SaidOffline { user: "t/ann".into(), device: ALICE, reachable_ms };
+    assert_eq!(with([said(15_000)]), [], "what was known before may be told late");
+    assert_eq!(with([said(15_001)]), [13]);
+}
+
+#[test]
 fn a_read_of_the_presence_stream_that_differs() {
     let all = stream(&[(1, "ann", Standing::Online, 1), (2, "bob", Standing::Away, 1)]);
     let standings = vec![("ann".to_owned(), Standing::Online), ("bob".to_owned(), Standing::Away)];

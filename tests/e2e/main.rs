@@ -3,6 +3,7 @@
 //! | file | topic |
 //! |---|---|
 //! | `cluster` | a store in a cluster that comes late, goes away, comes back |
+//! | `refused_store` | a store in a cluster that refuses: password, rights, schema |
 //! | `admin` | the operator's listener: timelines, and the presence stream over a `kill -9` |
 //! | `rooms` | devices on three transports in one conversation; away and back; two devices of one user |
 //! | `relations` | replies, edits, recalls; what a device that was away asks for |
@@ -27,6 +28,7 @@ mod cluster;
 mod crash;
 mod hostile;
 mod page;
+mod refused_store;
 mod relations;
 mod requests;
 mod resume;

@@ -17,6 +17,7 @@
 //! | `channel_load` | what these have in common |
 //! | `two_writers` | F3: two gateways that both take themselves for the owner; one is stalled, cut off, and its clock wrong |
 //! | `store_cut` | F6: the way to the store is cut one way |
+//! | `store_full` | F11: the disk of the store's node is full |
 //! | `store_nodes` | F8: one of three nodes of the store is lost, then two |
 //! | `power` | F10: power loss, the journal's tail torn |
 //! | `full`, `fsync` | F11: the disk is full, a sync fails |
@@ -53,6 +54,7 @@ mod report;
 mod silence;
 mod steps;
 mod store_cut;
+mod store_full;
 mod store_nodes;
 mod stored;
 mod storm;
@@ -100,7 +102,7 @@ const fn row_over_cql(row: Row, usual: bool) -> Row {
     Row { store: Store::Cql, usual, ..row }
 }
 
-pub const ROWS: [Row; 20] = [
+pub const ROWS: [Row; 21] = [
     row("F1", "kill -9 of the whole node under load", |s, _| Box::pin(crash::run(s))),
     row_over_cql(
         row("F2", "kill -9 of a channel node among others", |s, _| Box::pin(channel_crash::run(s))),
@@ -124,6 +126,7 @@ pub const ROWS: [Row; 20] = [
     ),
     row("F10", "power loss: the journal's tail is torn", |s, _| Box::pin(power::run(s))),
     row("F11", "the disk is full; a sync fails", |s, _| Box::pin(full::run(s))),
+    row_over_cql(row("F11", "the store's disk is full", |s, _| Box::pin(store_full::run(s))), true),
     row("F12", "no file descriptors left", |s, _| Box::pin(files::run(s))),
     row("F13", "delay, loss, black holes", |s, _| Box::pin(network::run(s))),
     row("F14", "clocks step under load", |s, _| Box::pin(clocks::run(s))),

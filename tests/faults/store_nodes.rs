@@ -39,11 +39,7 @@ pub async fn run(scale: Scale) -> Report {
         cluster.restart(2).await.expect("it comes back");
         goes_on(&mut report, &load, &gateway, "three of three again").await;
     }
-    report.exactly("the gateway is still the same process", gateway.is_alive().into(), 1);
-    let room = load.rooms[0].clone();
-    let history = load.finish(&mut report, &[&gateway]).await;
-    report.history(&history);
-    stored::check(&mut report, &keyspace, &gateway, &points, &room).await;
+    stored::lived_through(&mut report, load, &keyspace, &mut gateway, &points).await;
     report
 }
 

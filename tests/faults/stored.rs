@@ -5,9 +5,25 @@ use std::net::SocketAddr;
 use crate::report::Report;
 use crate::support::keyspace::{Keyspace, findings};
 use crate::support::process::Gateway;
+use crate::writers::Writers;
 
 /// Lines of a check that are shown.
 const SHOWN: usize = 20;
+
+/// The end of a round that one gateway has lived through: what was acknowledged is stored, and nothing else.
+pub async fn lived_through(
+    report: &mut Report,
+    load: Writers,
+    keyspace: &Keyspace,
+    gateway: &mut Gateway,
+    points: &[SocketAddr],
+) {
+    report.exactly("the gateway is still the same process", gateway.is_alive().into(), 1);
+    let room = load.rooms[0].clone();
+    let history = load.finish(report, &[gateway]).await;
+    report.history(&history);
+    check(report, keyspace, gateway, points, &room).await;
+}
 
 /// `whimbrel store check` finds nothing, and would have found a bad entry.
 pub async fn check(

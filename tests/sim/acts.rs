@@ -280,6 +280,9 @@ impl World {
     }
 
     fn kills_gateway(&mut self) {
+        if self.cluster.is_some() {
+            return self.kills_node();
+        }
         let Some(gateway) = self.gateway_up() else { return };
         let silently = self.rng.chance(300);
         self.kill_gateway(gateway, silently);
@@ -289,6 +292,9 @@ impl World {
 
     /// The gateway does not get the processor for a while; where zombies are, another one is started meanwhile.
     fn freezes_gateway(&mut self) {
+        if self.cluster.is_some() {
+            return self.freezes_node();
+        }
         let Some(gateway) = self.gateway_up() else { return };
         self.note_world(format!("gateway {gateway} is frozen"));
         self.gateways[gateway].frozen = true;
@@ -301,6 +307,9 @@ impl World {
 
     /// For a while nothing that is pushed reaches a connector.
     fn breaks_links(&mut self) {
+        if self.cluster.is_some() {
+            return self.parts_nodes();
+        }
         let Some(gateway) = self.gateway_up().filter(|_| self.now >= self.links_whole_until) else { return };
         let until = self.now + self.rng.range(200, MAX_BREAK_MS);
         self.links_whole_until = until + WHOLE_MS;

@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 
 use bytes::Bytes;
-use idgen::DeviceId;
+use idgen::{DeviceId, WorkerNumber};
 use protocol::v1::ConversationInfo;
 use storage::ConversationKey;
 use storage::directory::{DeviceKey, Listed, Listing, Membership, Place, UserInfo};
@@ -211,8 +211,9 @@ impl Data {
         }
     }
 
-    pub fn last_device(&self) -> Option<DeviceId> {
-        self.devices.values().copied().max_by_key(|id| id.as_u64())
+    pub fn last_device(&self, worker: WorkerNumber) -> Option<DeviceId> {
+        let of_worker = self.devices.values().copied().filter(|id| id.worker() == worker);
+        of_worker.max_by_key(|id| id.as_u64())
     }
 
     pub fn put_user(&mut self, tenant: String, user: String, info: UserInfo) {

@@ -68,6 +68,8 @@ pub struct Device {
     tick_ms: Option<u64>,
     /// Whether the history says that it is reachable.
     pub reachable: bool,
+    /// Since when, if it is.
+    pub reachable_since: u64,
 }
 
 impl Device {
@@ -93,6 +95,7 @@ impl Device {
             away: false,
             tick_ms: None,
             reachable: false,
+            reachable_since: 0,
         }
     }
 
@@ -120,7 +123,7 @@ impl World {
         let device = &mut self.devices[d];
         device.turn += 1;
         device.input.clear();
-        let Some(gateway) = self.gateway_up().filter(|gateway| !self.gateways[*gateway].draining) else {
+        let Some(gateway) = self.front() else {
             let turn = self.devices[d].turn;
             let at = self.now + self.rng.range(1, 50);
             self.devices[d].link = Link::Waiting;

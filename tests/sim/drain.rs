@@ -1,21 +1,77 @@
 //! A gateway is told to end: its devices go first, then what is in flight is finished, as `whimbrel serve` does.
 
+use std::sync::Arc;
 use std::time::Duration;
 
+use channel::node::ChannelNode;
+use cluster::link::listen::LinkPort;
+use cluster::{Membership as _, ZooKeeperMembership};
+use connector::Connector;
 use futures::future::join_all;
 use protocol::code::Code;
 use protocol::v1::{Error, GoAway};
 use tokio::time::Instant;
 
 use crate::device::Link;
+use crate::gateway::Parts;
 use crate::hub::Out;
 use crate::mutant::Mutant;
 use crate::support::history::Event;
 use crate::world::{Ev, World};
 
+/// How long a node that goes serves on while others take its slots.
+const HANDOVER: Duration = Duration::from_millis(500);
+
+/// What of a process has to end in order.
+struct Ending {
+    node: Option<Arc<ChannelNode>>,
+    connectors: Vec<Arc<Connector>>,
+    member: Option<Arc<ZooKeeperMembership>>,
+    port: Option<Arc<LinkPort>>,
+}
+
+impl Ending {
+    fn of(parts: &Parts) -> Ending {
+        let (node, connectors) = (parts.node.clone(), parts.connectors.clone());
+        Ending { node, connectors, member: parts.member.clone(), port: parts.port.clone() }
+    }
+
+    /// Ends as `whimbrel serve`, `connector` and `channel` do; how many connections were left, and whether all requests were
+    /// finished.
+    async fn perform(self, deadline: Duration) -> (usize, bool) {
+        let until = Instant::now() + deadline;
+        if let Some(member) = &self.member {
+            member.publish(|record| record.draining = true);
+        }
+        let alone = self.member.iter().all(|member| member.snapshot().channels().nth(1).is_none());
+        if self.port.is_some() && !alone {
+            tokio::time::sleep(HANDOVER.min(deadline / 4)).await;
+        }
+        // A process that is only a connector has nothing to do behind its devices.
+        let share = if self.node.is_some() { deadline * 3 / 4 } else { deadline };
+        let left = join_all(self.connectors.iter().map(|connector| connector.drain(share))).await;
+        let rest = until.saturating_duration_since(Instant::now());
+        let finished = match &self.node {
+            Some(node) => node.drain(rest).await.is_ok(),
+            None => true,
+        };
+        if let Some(port) = &self.port {
+            port.flush(until).await;
+            port.stop().await;
+        }
+        if let Some(member) = &self.member {
+            member.leave().await;
+        }
+        (left.iter().sum(), finished)
+    }
+}
+
 impl World {
     /// The gateway that is up is to end, while there is work in flight.
     pub fn drains_gateway(&mut self) {
+        if self.cluster.is_some() {
+            return self.drains_node();
+        }
         let Some(gateway) = self.gateway_up() else { return };
         let at = self.now + self.rng.range(0, 2 * self.delay.1 + 100);
         self.at(at, Ev::Drain(gateway));
@@ -34,15 +90,15 @@ impl World {
         self.note_world(format!("gateway {gateway} drains within {deadline:?}"));
         self.owe_farewells(gateway);
         self.gateways[gateway].draining = true;
+        if let Some(cluster) = &mut self.cluster {
+            cluster.is_whole = false;
+        }
         let hub = self.gateways[gateway].hub.clone();
         self.gateways[gateway].run(|parts| {
-            let (node, connectors) = (parts.node.clone(), parts.connectors.clone());
+            let ending = Ending::of(parts);
             async move {
-                let until = Instant::now() + deadline;
-                let left =
-                    join_all(connectors.iter().map(|connector| connector.drain(deadline * 3 / 4))).await;
-                let finished = node.drain(until.saturating_duration_since(Instant::now())).await.is_ok();
-                hub.put(Out::Drained(gateway, left.iter().sum(), finished));
+                let (left, finished) = ending.perform(deadline).await;
+                hub.put(Out::Drained(gateway, left, finished));
             }
         });
     }
@@ -54,6 +110,9 @@ impl World {
             "gateway {gateway} has drained: {left} connections, {requests} requests left"
         ));
         self.kill_gateway(gateway, false);
+        if self.cluster.is_some() {
+            return self.plan_seat(gateway);
+        }
         let at = self.now + self.rng.range(50, 5_000);
         self.at(at, Ev::Boot);
     }

@@ -2,58 +2,80 @@
 
 use std::collections::BTreeMap;
 
+use channel::node::ChannelNode;
 use protocol::Proto as _;
 use protocol::v1::Message;
 use storage::ConversationKey;
 
 use crate::data::LogState;
+use crate::device::Device;
 use crate::support::history::{Entry, Event, Meaning};
 use crate::world::World;
 
 impl World {
-    /// Looks at the routes and the outboxes of the gateway that is up.
+    /// Looks at the routes and the outboxes of the gateway that is up, or of the cluster.
     pub fn sample(&mut self) {
+        self.look_at_cluster();
         self.sample_routes(false);
         self.sample_memory();
     }
 
-    /// Every welcomed connection that the gateway holds, against the routes.
+    /// Every welcomed connection that its gateway holds, against the routes.
     fn sample_routes(&mut self, at_rest: bool) {
         let Some(up) = self.gateway_up() else { return };
-        if self.gateways[up].frozen {
-            // It cannot close what it should.
+        let disturbed = match &self.cluster {
+            Some(cluster) => !cluster.is_whole,
+            None => self.gateways[up].frozen,
+        };
+        if disturbed {
+            // What should be closed, or told of, cannot be.
             return self.conns.iter_mut().for_each(|conn| conn.unrouted_since = None);
         }
-        let parts = self.gateways[up].parts.lock();
-        let Some(parts) = &*parts else { return };
-        let routes = parts.node.routes();
-        for (number, conn) in self.conns.iter_mut().enumerate() {
-            let Some((id, epoch)) = conn.admitted.filter(|_| conn.gateway == up && conn.gateway_open) else {
-                continue;
-            };
-            let device = &self.devices[conn.device];
-            let mut count = 0;
-            let mut routed = false;
-            routes.for_each(&device.tenant, &device.user, |route| {
-                count += u64::from(route.device == id);
-                routed |= (route.device, route.epoch) == (id, epoch);
-            });
-            let since = if routed { None } else { Some(*conn.unrouted_since.get_or_insert(self.now)) };
-            conn.unrouted_since = since;
-            let unrouted_ms = since.map_or(0, |since| self.now - since);
+        for number in 0..self.conns.len() {
+            let conn = &self.conns[number];
+            let is_here = self.cluster.is_some() || conn.gateway == up;
+            let Some((id, epoch)) = conn.admitted.filter(|_| is_here && conn.gateway_open) else { continue };
+            let (device, now) = (conn.device, self.now);
+            let Some((count, routed)) = self.routed(up, device, id, epoch, at_rest) else { continue };
+            let since = &mut self.conns[number].unrouted_since;
+            *since = if routed { None } else { Some(since.unwrap_or(now)) };
+            let unrouted_ms = since.map_or(0, |since| now - since);
             if at_rest || count > 1 || unrouted_ms > 0 {
-                let (device, connection) = (device.number, number as u64);
+                let (device, connection) = (self.devices[device].number, number as u64);
                 self.history.push(Event::Routed { device, connection, routes: count, unrouted_ms });
             }
         }
     }
 
+    /// How many routes a device has where they count, and whether this session's is among them. In a cluster its user's
+    /// owner counts, at rest every node.
+    fn routed(&self, up: usize, device: usize, id: u64, epoch: u64, at_rest: bool) -> Option<(u64, bool)> {
+        let Device { tenant, user, .. } = &self.devices[device];
+        let look = |node: &ChannelNode| {
+            let (mut count, mut routed) = (0, false);
+            node.routes().for_each(tenant, user, |route| {
+                count += u64::from(route.device == id);
+                routed |= (route.device, route.epoch) == (id, epoch);
+            });
+            (count, routed)
+        };
+        if self.cluster.is_none() {
+            return self.gateways[up].parts.lock().as_ref()?.node.as_deref().map(look);
+        }
+        let (count, routed) = self.with_owner(tenant, user, look)?;
+        let everywhere = || self.channels_up().iter().map(|node| look(node).0).sum();
+        Some((if at_rest { everywhere() } else { count }, routed))
+    }
+
     fn sample_memory(&mut self) {
-        let Some(up) = self.gateway_up() else { return };
-        let parts = self.gateways[up].parts.lock();
-        let Some(parts) = &*parts else { return };
-        for connector in &parts.connectors {
-            for (device, bytes, bound) in connector.held() {
+        let of = match self.cluster {
+            Some(_) => (0..self.gateways.len()).collect(),
+            None => Vec::from_iter(self.gateway_up()),
+        };
+        for gateway in of {
+            let parts = self.gateways[gateway].parts.lock();
+            let connectors = parts.iter().flat_map(|parts| &parts.connectors);
+            for (device, bytes, bound) in connectors.flat_map(|connector| connector.held()) {
                 let device = self.ids.get(&device).copied().unwrap_or(device);
                 let (bytes, bound) = (bytes as u64, bound as u64);
                 self.history.push(Event::Held { device, bytes, bound });
@@ -63,6 +85,7 @@ impl World {
 
     /// Everything is at rest: records what is stored, who may see it and who should have seen it.
     pub fn finish(&mut self) {
+        self.look_at_cluster();
         self.sample_routes(true);
         self.read_tables();
         let logs = std::mem::take(&mut self.store.data.logs);

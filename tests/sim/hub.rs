@@ -6,18 +6,21 @@ use parking_lot::Mutex;
 use storage::presence::EventPage;
 use tokio::sync::Notify;
 
+use crate::coordinator::Act;
 use crate::jobs::Job;
+use crate::socket::Plug;
 use crate::support::history::Op;
+use crate::wires::Made;
 
 /// One thing that a gateway did.
 pub enum Out {
     Job(Job),
     /// Bytes stand in the socket's send buffer.
-    Wrote(usize),
+    Wrote(Plug),
     /// The socket was shut down for writing.
-    Shut(usize),
+    Shut(Plug),
     /// The socket was dropped.
-    Closed(usize),
+    Closed(Plug),
     /// A login: which connection has which epoch of which device.
     Admitted {
         conn: usize,
@@ -33,6 +36,10 @@ pub enum Out {
     },
     /// The gateway has drained; so many connections were left, and whether all requests were finished.
     Drained(usize, usize, bool),
+    /// What coordinates the cluster is asked for something.
+    Asks(Act),
+    /// A node dials another one.
+    Dials(String, Made),
     /// The gateway is up.
     Booted(usize),
     /// The gateway could not start.

@@ -115,8 +115,8 @@ impl Directory for SimStore {
         self.ask(what, candidate.is_some(), move |data| data.device(&named, candidate))
     }
 
-    fn last_device(&self, _: WorkerNumber) -> BoxFuture<'_, Result<Option<DeviceId>, StoreError>> {
-        self.ask("last device".into(), false, |data| data.last_device())
+    fn last_device(&self, worker: WorkerNumber) -> BoxFuture<'_, Result<Option<DeviceId>, StoreError>> {
+        self.ask("last device".into(), false, move |data| data.last_device(worker))
     }
 
     fn put_user<'a>(

@@ -14,7 +14,7 @@ use protocol::node::v1::attached::Outcome;
 use protocol::node::v1::push::Telling;
 use protocol::node::v1::to_channel::Body as Up;
 use protocol::node::v1::to_connector::Body as Down;
-use protocol::node::v1::{Kick, Push, Target, ToChannel, ToConnector};
+use protocol::node::v1::{Kick, Peer, Push, Target, ToChannel, ToConnector, peer};
 use protocol::v1::client_frame::Body as Asked;
 use protocol::v1::{Message, ServerFrame, server_frame};
 
@@ -76,6 +76,16 @@ impl ChannelLink for UpTap {
                 {
                     send.after = Default::default();
                 }
+            }
+            Some(Up::Announce(announce))
+                if self.tap.mutant == Some(Mutant::SessionsUntold) && !announce.moved =>
+            {
+                announce.sessions.clear();
+            }
+            Some(Up::Peer(Peer { body: Some(peer::Body::Push(_)) }))
+                if self.tap.mutant == Some(Mutant::PeersUntold) =>
+            {
+                return Ok(());
             }
             _ => {}
         }

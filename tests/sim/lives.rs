@@ -11,13 +11,23 @@ use crate::world::{Ev, World};
 impl World {
     /// Starts a gateway, unless one is up or on its way.
     pub fn boot(&mut self) {
-        if self.gateway_up().is_none() && !self.booting {
+        if self.cluster.is_none() && self.gateway_up().is_none() && !self.booting {
             self.booting = true;
             let id = self.gateways.len();
             self.note_world(format!("gateway {id} starts"));
             self.next_clock();
             self.gateways.push(Gateway::start(id, self.now, &self.setup));
         }
+    }
+
+    /// A process did not come up; another one tries.
+    pub fn boot_failed(&mut self, gateway: usize) {
+        self.note_world(format!("gateway {gateway} does not start"));
+        self.booting = false;
+        self.gateways[gateway].kill();
+        self.wires_gone(gateway, false);
+        let next = self.gateways[gateway].seat.map_or(Ev::Boot, Ev::BootSeat);
+        self.at(self.now + 500, next);
     }
 
     pub fn kill_gateway(&mut self, gateway: usize, silently: bool) {
@@ -31,13 +41,19 @@ impl World {
         self.gateways[gateway].kill();
         self.store_loses(gateway);
         self.gateway_gone(gateway, silently);
+        self.wires_gone(gateway, silently);
+        if let Some(cluster) = &mut self.cluster {
+            cluster.is_whole = false;
+        }
     }
 
     /// A frozen gateway goes on, knows nothing of its successor, and is ended a little later.
     pub fn thaw(&mut self, gateway: usize) {
         if std::mem::take(&mut self.gateways[gateway].frozen) {
             self.note_world(format!("gateway {gateway} goes on"));
-            if self.is_succeeded(gateway) {
+            if self.cluster.is_some() {
+                self.gateways[gateway].catch_up(self.now);
+            } else if self.is_succeeded(gateway) {
                 let at = self.now + self.rng.range(500, 5_000);
                 self.at(at, Ev::EndZombie(gateway));
             }
@@ -103,9 +119,10 @@ impl World {
     pub fn heal(&mut self) {
         self.note_world("everything heals".into());
         self.setup.clock_off.store(0, Ordering::Relaxed);
+        self.heal_cluster();
         let up = self.gateway_up();
         for gateway in 0..self.gateways.len() {
-            if Some(gateway) != up && self.gateways[gateway].is_up() {
+            if self.cluster.is_none() && Some(gateway) != up && self.gateways[gateway].is_up() {
                 self.kill_gateway(gateway, false);
             }
         }

@@ -10,6 +10,9 @@
 //! | `world` | virtual time and its events |
 //! | `gateway`, `links`, `socket`, `hub` | one gateway process, and everything that connects it to the world |
 //! | `net` | connections: delays, stalls, cuts |
+//! | `nodes`, `node` | in some worlds: a cluster, and one node of it in a process of its own |
+//! | `coordinator`, `session` | what coordinates a cluster, and a node's session with it |
+//! | `wires` | connections between nodes |
 //! | `store`, `data`, `jobs` | the simulated store: when things happen, what is stored, the traits |
 //! | `cql` | in some worlds, in its place: the real store on CQL, on tables in memory |
 //! | `presence` | the store's presence streams, and the backend that reads them |
@@ -27,6 +30,7 @@
 mod acts;
 mod app;
 mod changes;
+mod coordinator;
 mod cql;
 mod data;
 mod device;
@@ -40,6 +44,8 @@ mod lives;
 mod login;
 mod mutant;
 mod net;
+mod node;
+mod nodes;
 #[path = "../../storage/tests/two_owners/planted.rs"]
 #[allow(dead_code, reason = "shared with the tests of two owners, which use the rest")]
 mod planted;
@@ -48,6 +54,7 @@ mod record;
 mod rng;
 mod run;
 mod say;
+mod session;
 mod socket;
 mod store;
 #[path = "../support"]
@@ -57,6 +64,7 @@ mod support {
     pub mod history;
 }
 mod trace;
+mod wires;
 mod world;
 
 /// By its own name, as what is shared with its tests calls it.
@@ -92,7 +100,7 @@ fn main() -> ExitCode {
         Ok(options) => options,
         Err(problem) => {
             println!(
-                "{problem}\nusage: sim|mutants [--seeds N] [--from S] [--trace] [--twice N] [--zombies] [--mutant NAME] [--store cql|simulated]"
+                "{problem}\nusage: sim|mutants [--seeds N] [--from S] [--trace] [--twice N] [--zombies] [--cluster] [--mutant NAME] [--store cql|simulated]"
             );
             return ExitCode::from(2);
         }
@@ -120,6 +128,7 @@ fn options(mut words: impl Iterator<Item = String>) -> Result<Options, String> {
             "sim" | "mutants" => options.verb = word,
             "--trace" => options.trace = true,
             "--zombies" => options.rules.zombies = true,
+            "--cluster" => options.rules.cluster = true,
             "--store" => {
                 let name = value()?;
                 options.rules.store = Some(Kind::named(&name).ok_or(format!("no store {name}"))?);
@@ -173,7 +182,8 @@ fn planted(options: &Options) -> String {
         Some(Kind::Simulated) => " --store simulated",
         None => "",
     };
-    mutant.unwrap_or_default() + zombies + store
+    let cluster = if options.rules.cluster { " --cluster" } else { "" };
+    mutant.unwrap_or_default() + zombies + cluster + store
 }
 
 fn traced(options: &Options, count: u64) -> bool {
@@ -215,7 +225,8 @@ fn mutants(options: &Options) -> bool {
     let mut caught = 0;
     for mutant in &planted {
         let zombies = options.rules.zombies || mutant.wants_zombies();
-        let rules = Rules { mutant: Some(*mutant), zombies, ..options.rules };
+        let cluster = options.rules.cluster || mutant.wants_cluster();
+        let rules = Rules { mutant: Some(*mutant), zombies, cluster, ..options.rules };
         let bar = run::bar(count, &mutant.name());
         let totals = run::run_many(options.from, count, rules, true, &bar);
         bar.finish_and_clear();

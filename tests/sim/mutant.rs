@@ -55,12 +55,18 @@ pub enum Mutant {
     DrainLosesAcked,
     /// A gateway that drains hangs up without a word.
     GoAwayLost,
+    /// A channel node goes by the owners that there were when it started.
+    OwnersStay,
+    /// Connectors do not tell an owner of the sessions that it has got.
+    SessionsUntold,
+    /// What one channel node pushes to users of another is lost.
+    PeersUntold,
     /// Between the CQL store and its tables.
     Cql(Bug),
 }
 
 impl Mutant {
-    pub const ALL: [Mutant; 28] = [
+    pub const ALL: [Mutant; 31] = [
         Mutant::AckBeforeCommit,
         Mutant::UnconditionalDetach,
         Mutant::NoDedupe,
@@ -86,6 +92,9 @@ impl Mutant {
         Mutant::StandingStays,
         Mutant::DrainLosesAcked,
         Mutant::GoAwayLost,
+        Mutant::OwnersStay,
+        Mutant::SessionsUntold,
+        Mutant::PeersUntold,
         Mutant::Cql(Bug::Unconditional),
         Mutant::Cql(Bug::NotRedone),
         Mutant::Cql(Bug::AnsweredEarly),
@@ -94,6 +103,11 @@ impl Mutant {
     /// Whether it shows only where gateways go on beside their successors.
     pub fn wants_zombies(self) -> bool {
         self == Mutant::OthersForgotten
+    }
+
+    /// Whether it shows only where several nodes are.
+    pub fn wants_cluster(self) -> bool {
+        matches!(self, Mutant::OwnersStay | Mutant::SessionsUntold | Mutant::PeersUntold)
     }
 
     /// Whether it shows only where gateways have the store on CQL.

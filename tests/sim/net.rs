@@ -164,7 +164,7 @@ impl World {
             }
             let Some((_, item)) = self.conns[conn].down.pop_front() else { return };
             if let Item::Bytes(bytes) = &item {
-                self.conns[conn].pipe.lock().read_by_device(bytes.len());
+                self.conns[conn].pipe.lock().read_by_peer(bytes.len());
             }
             if self.conns[conn].device_open {
                 self.device_reads(conn, item);
@@ -222,7 +222,7 @@ impl World {
 }
 
 /// Keeps a random part of what is on its way: whole items and the beginning of the next.
-fn truncate(queue: &mut VecDeque<(u64, Item)>, rng: &mut Rng) {
+pub fn truncate(queue: &mut VecDeque<(u64, Item)>, rng: &mut Rng) {
     let keep = rng.below(queue.len() as u64 + 1) as usize;
     let next = queue.get(keep).cloned();
     queue.truncate(keep);

@@ -12,6 +12,7 @@ use storage::presence::{
 use tokio::sync::oneshot;
 
 use crate::data::Data;
+use crate::device::Device;
 use crate::hub::Out;
 use crate::jobs::{Job, JobBody, SimStore, gone};
 use crate::mutant::Mutant;
@@ -175,6 +176,19 @@ impl PresenceEvents for SimStore {
 }
 
 impl World {
+    /// Of whom the stream says that they are offline; the history judges whether they are.
+    pub fn said(&mut self, record: &Record) {
+        for change in record.changes.iter().filter(|change| change.state == PresenceState::Offline) {
+            let of = |device: &&Device| (&device.tenant, &device.user) == (&record.tenant, &change.user);
+            let longest = self.devices.iter().filter(of).filter(|device| device.reachable);
+            if let Some(device) = longest.min_by_key(|device| device.reachable_since) {
+                let user = format!("{}/{}", record.tenant, change.user);
+                let (device, reachable_ms) = (device.number, self.now - device.reachable_since);
+                self.history.push(Event::SaidOffline { user, device, reachable_ms });
+            }
+        }
+    }
+
     /// The backend reads a part of a tenant's stream, through the gateway.
     pub fn reads_stream(&mut self, d: usize) {
         let Some(up) = self.gateway_up() else { return };
@@ -186,6 +200,7 @@ impl World {
         self.gateways[up].run(|parts| {
             let node = parts.node.clone();
             async move {
+                let Some(node) = node else { return };
                 if let Ok(page) = node.presence_events(&tenant, after, limit).await {
                     hub.put(Out::Stream { op, after, limit, page });
                 }

@@ -20,6 +20,8 @@ pub struct Rules {
     /// In every world, and not only in some, a gateway may be left behind by its successor and go on for a while. One
     /// machine has a lock against that; a cluster has not.
     pub zombies: bool,
+    /// Every world, and not only some, is a cluster.
+    pub cluster: bool,
     /// What store every world has; `None`: some this one, some that.
     pub store: Option<Kind>,
 }

@@ -1,4 +1,4 @@
-//! The gateway's end of a simulated connection: a byte stream with a bounded send buffer.
+//! A gateway's end of a simulated connection: a byte stream with a bounded send buffer.
 
 use std::io;
 use std::pin::Pin;
@@ -27,7 +27,7 @@ pub struct Pipe {
     end: Option<End>,
     reader: Option<Waker>,
     outbound: Vec<Bytes>,
-    /// Bytes written that the device has not read yet.
+    /// Bytes written that the other side has not read yet.
     in_flight: usize,
     capacity: usize,
     writer: Option<Waker>,
@@ -38,13 +38,13 @@ impl Pipe {
         Arc::new(Mutex::new(Pipe { capacity, ..Pipe::default() }))
     }
 
-    /// Bytes arrive from the device.
+    /// Bytes arrive from the other side.
     pub fn arrive(&mut self, bytes: &[u8]) {
         self.inbound.extend_from_slice(bytes);
         wake(&mut self.reader);
     }
 
-    /// The device's end arrives.
+    /// The other side's end arrives.
     pub fn end(&mut self, end: End) {
         self.end = self.end.or(Some(end));
         wake(&mut self.reader);
@@ -56,8 +56,8 @@ impl Pipe {
         std::mem::take(&mut self.outbound)
     }
 
-    /// The device read so many bytes: there is room again.
-    pub fn read_by_device(&mut self, bytes: usize) {
+    /// The other side read so many bytes: there is room again.
+    pub fn read_by_peer(&mut self, bytes: usize) {
         self.in_flight = self.in_flight.saturating_sub(bytes);
         wake(&mut self.writer);
     }
@@ -69,16 +69,25 @@ fn wake(waker: &mut Option<Waker>) {
     }
 }
 
-/// The transport that the connector serves.
+/// What a socket is an end of.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Plug {
+    /// A device's connection.
+    Device(usize),
+    /// A connection between nodes, and which of its ends.
+    Node(usize, usize),
+}
+
+/// The transport that the connector serves, and what links between nodes run on.
 pub struct Socket {
-    pub conn: usize,
+    pub plug: Plug,
     pub pipe: Arc<Mutex<Pipe>>,
     pub hub: Arc<Hub>,
 }
 
 impl Drop for Socket {
     fn drop(&mut self) {
-        self.hub.put(Out::Closed(self.conn));
+        self.hub.put(Out::Closed(self.plug));
     }
 }
 
@@ -116,7 +125,7 @@ impl AsyncWrite for Socket {
         pipe.in_flight += n;
         pipe.outbound.push(Bytes::copy_from_slice(&buf[..n]));
         drop(pipe);
-        self.hub.put(Out::Wrote(self.conn));
+        self.hub.put(Out::Wrote(self.plug));
         Poll::Ready(Ok(n))
     }
 
@@ -125,14 +134,14 @@ impl AsyncWrite for Socket {
     }
 
     fn poll_shutdown(self: Pin<&mut Self>, _: &mut Context<'_>) -> Poll<io::Result<()>> {
-        self.hub.put(Out::Shut(self.conn));
+        self.hub.put(Out::Shut(self.plug));
         Poll::Ready(Ok(()))
     }
 }
 
 impl Transport for Socket {
     fn poll_goodbye(&mut self, _: &mut Context<'_>, _: Code) -> Poll<io::Result<()>> {
-        self.hub.put(Out::Shut(self.conn));
+        self.hub.put(Out::Shut(self.plug));
         Poll::Ready(Ok(()))
     }
 

@@ -181,6 +181,9 @@ impl World {
             Fate::Fails => RecordOutcome::Refused(StoreError::Unavailable("out of reach".into())),
             _ => self.store.data.record(record),
         };
+        if matches!(stored, RecordOutcome::Applied { .. }) {
+            self.said(record);
+        }
         let told = match fate {
             Fate::UnknownStored | Fate::UnknownNever => RecordOutcome::Unknown(late()),
             _ => stored.clone(),

@@ -14,9 +14,10 @@ use crate::gateway::{Gateway, Setup};
 use crate::hub::Out;
 use crate::mutant::Mutant;
 use crate::net::{Conn, Item};
+use crate::nodes::{Cluster, together};
 use crate::rng::Rng;
 use crate::run::Rules;
-use crate::socket::End;
+use crate::socket::{End, Plug};
 use crate::store::Store;
 use crate::support::history::{Event, History};
 use crate::trace::Trace;
@@ -30,6 +31,10 @@ const REST_MS: u64 = 150_000;
 const ZOMBIES_PERMILLE: u64 = 250;
 /// One seed of so many has the real store on CQL.
 const CQL_EVERY: u64 = 5;
+/// One seed of so many is a cluster.
+const CLUSTER_EVERY: u64 = 4;
+/// How long things happen in one at most: six processes take six times the work of one, milliseconds.
+const CLUSTER_ACTIVE_MS: u64 = 200_000;
 
 /// Something that is due.
 #[derive(Clone, Debug)]
@@ -53,6 +58,13 @@ pub enum Ev {
     Thaw(usize),
     EndZombie(usize),
     LinksUp(usize),
+    BootSeat(usize),
+    NodeDialled(u64),
+    Wire(usize, usize),
+    Asked(u64),
+    Answer(u64),
+    News(u64),
+    Leases,
     Deed,
     Create,
     Fault,
@@ -91,6 +103,8 @@ pub struct World {
     pub links_whole_until: u64,
     /// A gateway may be left behind by its successor and go on for a while.
     pub zombies: bool,
+    /// The world is one of several nodes, if it is.
+    pub cluster: Option<Cluster>,
     active_ms: u64,
 }
 
@@ -99,7 +113,9 @@ impl World {
     pub fn new(seed: u64, rules: Rules, keep_trace: bool) -> World {
         let mutant = rules.mutant;
         let mut rng = Rng::new(seed);
-        let zombies = rng.chance(ZOMBIES_PERMILLE) || rules.zombies;
+        let is_cluster = rules.cluster || (!rules.zombies && seed % CLUSTER_EVERY == CLUSTER_EVERY - 1);
+        // Who was left behind in a cluster goes on by itself.
+        let zombies = (rng.chance(ZOMBIES_PERMILLE) || rules.zombies) && !is_cluster;
         let is_cql = match (mutant.and_then(Mutant::bug), rules.store) {
             (Some(_), _) => true,
             (None, Some(store)) => store == Kind::Cql,
@@ -111,15 +127,15 @@ impl World {
             outbox_bytes: *rng.pick(&[2_048, 8_192, 131_072]),
             mutant,
             tables: None,
-            sole_owner: !(zombies || is_cql) || mutant == Some(Mutant::OthersForgotten),
+            sole_owner: !(zombies || is_cql || is_cluster) || mutant == Some(Mutant::OthersForgotten),
             clock_off: Arc::new(AtomicI64::new(0)),
         };
         let mut store = Store::new(Data::new(mutant));
-        store.remote = rng.chance(400);
+        store.remote = rng.chance(400) || is_cluster;
         store.commit_ms = *rng.pick(&[(1, 3), (2, 20), (20, 200)]);
         store.unknown_permille = *rng.pick(&[0, 20, 150]);
         let users = (0..rng.range(3, 6)).map(|n| format!("u{n}")).collect();
-        let active_ms = rng.range(90_000, 360_000);
+        let active_ms = rng.range(90_000, if is_cluster { CLUSTER_ACTIVE_MS } else { 360_000 });
         // A window over a delay is a bandwidth: none so low that a full answer takes half a minute.
         let (delay, socket_bytes) =
             *rng.pick(&[((1, 5), 512), ((1, 5), 65_536), ((20, 80), 4_096), ((200, 600), 65_536)]);
@@ -145,6 +161,7 @@ impl World {
             booting: false,
             links_whole_until: 0,
             zombies,
+            cluster: None,
             active_ms,
             rng,
         };
@@ -152,6 +169,8 @@ impl World {
         world.plan_acts();
         world.setup.tables = is_cql.then(|| Tables::new(&mut world.rng, mutant.and_then(Mutant::bug)));
         world.begin_store();
+        world.cluster = is_cluster.then(|| Cluster::new(&mut world.rng));
+        world.begin_cluster();
         world
     }
 
@@ -221,6 +240,7 @@ impl World {
             self.collect();
             let due = self.events.first_key_value().map_or(end, |((at, _), _)| (*at).min(end));
             if due > self.now {
+                let due = if self.cluster.is_some() { together(self.now, due).min(end) } else { due };
                 let reached = self.gateways.iter().fold(due, |due, gateway| gateway.step(due));
                 self.now = self.now.max(reached);
                 continue;
@@ -262,6 +282,13 @@ impl World {
             Ev::Boot => self.boot(),
             Ev::Thaw(gateway) => self.thaw(gateway),
             Ev::EndZombie(gateway) => self.kill_gateway(gateway, false),
+            Ev::BootSeat(seat) => self.boot_seat(seat),
+            Ev::NodeDialled(number) => self.node_dialled(number),
+            Ev::Wire(wire, end) => self.pump_wire(wire, end),
+            Ev::Asked(number) => self.asked(number),
+            Ev::Answer(number) => self.answer(number),
+            Ev::News(session) => self.news(session),
+            Ev::Leases => self.leases(),
             Ev::LinksUp(gateway) => self.gateways[gateway].links_down.store(false, Ordering::Relaxed),
             Ev::Deed => self.deed(),
             Ev::Create => {
@@ -286,12 +313,17 @@ impl World {
             for out in self.gateways[gateway].hub.take() {
                 match out {
                     Out::Job(job) => self.job(gateway, job),
-                    Out::Wrote(conn) => self.gateway_wrote(conn),
-                    Out::Shut(conn) => self.gateway_writes(conn, Item::End(End::Fin)),
-                    Out::Closed(conn) => {
+                    Out::Wrote(Plug::Device(conn)) => self.gateway_wrote(conn),
+                    Out::Wrote(Plug::Node(wire, end)) => self.node_wrote(wire, end),
+                    Out::Shut(Plug::Device(conn)) => self.gateway_writes(conn, Item::End(End::Fin)),
+                    Out::Shut(Plug::Node(wire, end)) => self.node_closed(wire, end, false),
+                    Out::Closed(Plug::Device(conn)) => {
                         self.conns[conn].gateway_open = false;
                         self.gateway_writes(conn, Item::End(End::Fin));
                     }
+                    Out::Closed(Plug::Node(wire, end)) => self.node_closed(wire, end, true),
+                    Out::Asks(act) => self.asks_coordinator(gateway, act),
+                    Out::Dials(address, made) => self.node_dials(gateway, address, made),
                     Out::Admitted { conn, device, epoch } => {
                         self.conns[conn].admitted = Some((device, epoch));
                     }
@@ -301,19 +333,17 @@ impl World {
                         self.booting = false;
                         self.note_world(format!("gateway {gateway} is up"));
                     }
-                    Out::BootFailed(gateway) => {
-                        self.note_world(format!("gateway {gateway} does not start"));
-                        self.booting = false;
-                        self.gateways[gateway].kill();
-                        self.at(self.now + 500, Ev::Boot);
-                    }
+                    Out::BootFailed(gateway) => self.boot_failed(gateway),
                 }
             }
         }
     }
 
-    /// The gateway that devices reach: where zombies are, the latest, unless it stands still.
+    /// The gateway that devices reach, if the world is no cluster: where zombies are, the latest, unless it stands still.
     pub fn gateway_up(&self) -> Option<usize> {
+        if self.cluster.is_some() {
+            return self.channel_up();
+        }
         let left_behind = |at: usize| self.zombies && (self.gateways[at].frozen || self.is_succeeded(at));
         (0..self.gateways.len()).rev().find(|&at| self.gateways[at].is_up() && !left_behind(at))
     }
@@ -329,7 +359,7 @@ impl World {
         for d in 0..self.devices.len() {
             let reachable = self.is_reachable(d, up);
             if reachable != self.devices[d].reachable {
-                self.devices[d].reachable = reachable;
+                (self.devices[d].reachable, self.devices[d].reachable_since) = (reachable, self.now);
                 let (device, user, at) = (self.devices[d].number, self.full_user(d), self.now);
                 self.history.push(Event::Reach { device, user, reachable, at });
             }
@@ -340,7 +370,10 @@ impl World {
         let Link::Up(conn) = self.devices[d].link else { return false };
         let conn = &self.conns[conn];
         let flows = !conn.half_open && conn.stalled_until.max(conn.slow_until) <= self.now;
-        let runs = Some(conn.gateway) == up && !self.gateways[conn.gateway].frozen;
+        let runs = match &self.cluster {
+            Some(cluster) => cluster.is_whole,
+            None => Some(conn.gateway) == up && !self.gateways[conn.gateway].frozen,
+        };
         flows && runs && conn.gateway_open && self.store.is_healthy(self.now)
     }
 }

@@ -31,7 +31,7 @@ pub use log::{
     acked_is_durable, no_phantoms, one_seq_per_message, send_order_is_seq_order, seqs_are_whole_and_immutable,
 };
 pub use node::{cursors_only_rise, everybody_comes_to_rest, live_connections_are_routed, memory_is_bounded};
-pub use presence::the_presence_stream_is_whole;
+pub use presence::{the_presence_stream_is_whole, who_is_reachable_is_not_offline};
 pub use rights::members_are_what_the_log_says;
 pub use tail::the_tip_is_learned;
 
@@ -54,7 +54,7 @@ impl std::fmt::Display for Violation {
 pub type Checker = fn(&History) -> Vec<Violation>;
 
 /// Every checker, with the number of its invariant.
-pub const ALL: [(u8, Checker); 18] = [
+pub const ALL: [(u8, Checker); 19] = [
     (1, acked_is_durable),
     (2, seqs_are_whole_and_immutable),
     (3, one_seq_per_message),
@@ -72,6 +72,7 @@ pub const ALL: [(u8, Checker); 18] = [
     (11, cursors_only_rise),
     (12, memory_is_bounded),
     (13, the_presence_stream_is_whole),
+    (13, who_is_reachable_is_not_offline),
     (14, a_drain_is_soft),
 ];
 

@@ -1,6 +1,7 @@
 //! A disk that misbehaves on command: a small library loaded in front of the program's C library (`disk.c`).
 
-use std::fs;
+use std::fs::{self, File};
+use std::io::{self, Write};
 use std::path::{Path, PathBuf};
 use std::process::Command;
 
@@ -83,6 +84,18 @@ impl SmallDisk {
     /// Mounts one on an empty directory; `Err` says why that is not possible here.
     pub fn mount(directory: &Path, mebibytes: u32) -> Result<SmallDisk, String> {
         mount(&format!("size={mebibytes}m"), directory).map(|()| SmallDisk(directory.into()))
+    }
+
+    /// Takes all the room that is left, as somebody else's file does.
+    #[allow(dead_code, reason = "not every test has such a neighbour")]
+    pub fn fill(&self) -> io::Result<()> {
+        let mut neighbour = File::options().create(true).append(true).open(self.0.join("neighbour"))?;
+        loop {
+            match neighbour.write_all(&[1; 4_096]) {
+                Err(error) if error.kind() == io::ErrorKind::StorageFull => return Ok(()),
+                written => written?,
+            }
+        }
     }
 
     /// Gives it more room.

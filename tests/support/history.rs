@@ -299,6 +299,12 @@ pub enum Event {
         user: String,
         standing: Standing,
     },
+    /// The presence stream says that a user is offline, of whom a device has been reachable for so long.
+    SaidOffline {
+        user: String,
+        device: Device,
+        reachable_ms: Millis,
+    },
     /// A gateway that drains ended a connection that nothing held up; whether the device was told to come back.
     SentAway {
         device: Device,

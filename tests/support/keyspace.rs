@@ -26,6 +26,11 @@ impl Keyspace {
         Keyspace { name: format!("test_{:08x}", rand::random::<u32>()), replicas }
     }
 
+    #[allow(dead_code, reason = "not every test speaks to the cluster itself")]
+    pub fn name(&self) -> &str {
+        &self.name
+    }
+
     /// Of the gateway with this number, which finds the cluster at these addresses.
     pub fn settings(&self, number: u16, points: &[SocketAddr]) -> Settings {
         let hosts: Vec<String> = points.iter().map(|point| format!("\"{point}\"")).collect();

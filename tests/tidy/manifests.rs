@@ -21,7 +21,8 @@ const MAY_USE: [(&str, &[&str]); 10] = [
 ];
 
 /// What a crate's own tests may use beside that. Connector and channel never meet but in the root package.
-const TESTS_MAY_USE: [(&str, &[&str]); 2] = [("cluster", &["servers"]), ("storage", &["servers"])];
+const TESTS_MAY_USE: [(&str, &[&str]); 3] =
+    [("bench", &["servers"]), ("cluster", &["servers"]), ("storage", &["servers"])];
 
 fn manifest(directory: &str) -> Table {
     let path = root().join(directory).join("Cargo.toml");

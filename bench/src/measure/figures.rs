@@ -19,6 +19,8 @@ pub mod name {
     pub const FRAMES: &str = "frames_per_write";
     pub const ENTRIES: &str = "entries_per_commit";
     pub const APPENDS: &str = "appends_per_commit";
+    /// What the nodes of a cluster write to each other for each message.
+    pub const LINK_BYTES: &str = "link_bytes";
     pub const RESUMED: &str = "resumed";
     pub const RESUME_CPU: &str = "resume_cpu_us";
     pub const SECONDS: &str = "seconds";

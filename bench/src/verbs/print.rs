@@ -45,6 +45,7 @@ const LINES: &[(&str, &str, &str, f64)] = &[
     ("server CPU", name::CPU, " µs each (= seconds per million)", 1.0),
     ("CPU of a resumption", name::RESUME_CPU, " µs", 1.0),
     ("resumed", name::RESUMED, " devices", 1.0),
+    ("between nodes", name::LINK_BYTES, " B for each", 1.0),
     ("frames a write", name::FRAMES, "", 1.0),
     ("appends a commit", name::APPENDS, "", 1.0),
     ("entries a commit", name::ENTRIES, "", 1.0),

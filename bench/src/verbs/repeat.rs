@@ -10,7 +10,7 @@ use crate::access::Access;
 use crate::fleet;
 use crate::group::Group;
 use crate::load::plan::Transport;
-use crate::measure::process::processor_time;
+use crate::measure::process::processor_times;
 use crate::message;
 use crate::metrics::Metrics;
 use crate::server::{Server, ServerArgs};
@@ -65,7 +65,7 @@ struct Used {
 
 impl Used {
     fn by(server: &Server) -> anyhow::Result<Used> {
-        Ok(Used { cpu: processor_time(server.pid())?, metrics: Metrics::read(&server.get("/metrics")?)? })
+        Ok(Used { cpu: processor_times(&server.pids())?, metrics: server.metrics()? })
     }
 }
 

@@ -54,10 +54,10 @@ impl Unacked {
         let group = Group::create(&access, all.len()).await?;
         let mut devices = fleet::open(&access, self.transport, 0..WARM_UP).await?;
         tokio::time::sleep(REST).await;
-        let before = anonymous_bytes(server.pid())?;
+        let before = bytes(&server)?;
         devices.extend(self.rest(&access).await?);
         tokio::time::sleep(REST).await;
-        let after = anonymous_bytes(server.pid())?;
+        let after = bytes(&server)?;
         ensure!(after > before, "the gateway's memory did not grow while connections were added");
         let each = (after - before) as f64 / self.connections as f64;
         println!("{:22} {} over {}", "idle connections", self.connections, self.transport.name());
@@ -81,14 +81,14 @@ impl Unacked {
         group.say(self.bytes, false).await?;
         hear(devices).await?;
         tokio::time::sleep(REST).await;
-        let before = anonymous_bytes(server.pid())?;
+        let before = bytes(&server)?;
         let began = Instant::now();
         for _ in 0..self.pushes {
             group.say(self.bytes, true).await?;
             hear(devices).await?;
         }
         tokio::time::sleep(REST).await;
-        let after = anonymous_bytes(server.pid())?;
+        let after = bytes(&server)?;
         ensure!(
             began.elapsed() < REPEATED_AFTER,
             "the gateway has begun to repeat: take fewer --connections"
@@ -112,4 +112,8 @@ async fn hear(devices: &mut [Device]) -> anyhow::Result<()> {
         Ok(heard) => heard,
         Err(_) => bail!("not everybody got a push within {REPEATED_AFTER:?}"),
     }
+}
+
+fn bytes(server: &Server) -> anyhow::Result<u64> {
+    server.pids().into_iter().map(anonymous_bytes).sum()
 }

@@ -137,6 +137,8 @@ fn figures(tally: &Tally, cost: &Cost, work: &Work) -> Figures {
     }
     figures.set(name::REPEATED, tally.repeated as f64);
     figures.set(name::PULLED, tally.pulled as f64);
+    let links = cost.risen("link_bytes_out_total").filter(|bytes| *bytes > 0.0);
+    figures.set_if(name::LINK_BYTES, links.map(|bytes| bytes / count.max(1) as f64));
     shared(&mut figures, cost);
     figures
 }

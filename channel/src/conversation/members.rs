@@ -33,6 +33,11 @@ impl Members {
         Members { rows: rows.into_iter().map(|row| (row.user.clone(), row)).collect(), active }
     }
 
+    /// How many users are and were members.
+    pub fn len(&self) -> usize {
+        self.rows.len()
+    }
+
     /// The row of a user who is a member now.
     pub fn active(&self, user: &str) -> Option<&MemberRow> {
         self.rows.get(user).filter(|row| row.is_active())

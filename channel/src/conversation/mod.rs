@@ -20,6 +20,7 @@
 //! | `outcome` | what became of the batch |
 //! | `live`, `marks` | what is not stored; cursors on their way through the store |
 //! | `members` | who is and was a member |
+//! | `weight` | how much memory it takes |
 
 mod accept;
 pub mod action;
@@ -36,6 +37,7 @@ mod ring;
 mod send;
 mod sender;
 mod target;
+pub mod weight;
 
 use protocol::check::Refused;
 use protocol::code::Code;

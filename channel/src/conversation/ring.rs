@@ -42,6 +42,11 @@ impl Ring {
         Ring { sends, next: newest.map_or(0, |(_, at)| (at + 1) % DEDUPE_WINDOW) }
     }
 
+    /// What it takes, beside itself.
+    pub fn bytes(&self) -> usize {
+        self.sends.capacity() * size_of::<Sent>()
+    }
+
     /// The seq of a send, searched from the newest.
     pub fn seq_of(&self, id: &MsgId) -> Option<u64> {
         let id = u128::from_be_bytes(*id);

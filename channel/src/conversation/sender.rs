@@ -17,6 +17,8 @@ pub const MAX_SENDERS: usize = 1024;
 pub struct Senders {
     devices: HashMap<u64, Sender>,
     uses: u64,
+    /// What the rings take.
+    ring_bytes: usize,
 }
 
 struct Sender {
@@ -79,7 +81,9 @@ impl Senders {
     pub fn loaded(&mut self, device: u64, slots: &[SenderSlot]) -> VecDeque<Pending> {
         match self.devices.get_mut(&device) {
             Some(Sender { state: state @ State::Loading(_), .. }) => {
-                match std::mem::replace(state, State::Ready(Ring::load(slots))) {
+                let ring = Ring::load(slots);
+                self.ring_bytes += ring.bytes();
+                match std::mem::replace(state, State::Ready(ring)) {
                     State::Loading(waiting) => waiting,
                     State::Ready(_) => VecDeque::new(),
                 }
@@ -107,7 +111,10 @@ impl Senders {
     /// Remembers a send. `None` if the device's ring is not loaded, which admission rules out.
     pub fn put(&mut self, device: u64, id: MsgId, seq: u64) -> Option<(SenderSlotOf, SenderUndo)> {
         let State::Ready(ring) = &mut self.devices.get_mut(&device)?.state else { return None };
+        let before = ring.bytes();
         let (slot, undo) = ring.put(&id, seq);
+        // It may have grown.
+        self.ring_bytes += ring.bytes() - before;
         Some((SenderSlotOf { device, slot, client_msg_id: id }, SenderUndo { device, undo }))
     }
 
@@ -133,15 +140,31 @@ impl Senders {
         uses.sort_unstable();
         let Some(&limit) = uses.get(uses.len() / 4) else { return };
         self.devices.retain(|device, sender| idle((device, sender)).is_none_or(|used| used > limit));
+        self.ring_bytes = self.devices.values().map(Sender::ring_bytes).sum();
+    }
+
+    /// What all devices take.
+    pub fn bytes(&self) -> usize {
+        self.ring_bytes + self.devices.capacity() * size_of::<(u64, Sender)>()
     }
 
     /// Everything that waits for a ring, to be answered when ownership is given up.
     pub fn take_waiting(&mut self) -> Vec<Pending> {
+        self.ring_bytes = 0;
         let states = self.devices.drain().map(|(_, sender)| sender.state);
         let waiting = states.filter_map(|state| match state {
             State::Loading(waiting) => Some(waiting),
             State::Ready(_) => None,
         });
         waiting.flatten().collect()
+    }
+}
+
+impl Sender {
+    fn ring_bytes(&self) -> usize {
+        match &self.state {
+            State::Ready(ring) => ring.bytes(),
+            State::Loading(_) => 0,
+        }
     }
 }

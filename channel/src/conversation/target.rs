@@ -18,6 +18,8 @@ use storage::log::{EntryKind, StoredEntry};
 pub const MAX_RECENT: usize = 64;
 /// Most older entries that are held for requests that wait. Past it they are read when their turn has come.
 pub const MAX_LOADED: usize = 128;
+/// What an author's name of usual length takes.
+const NAME_BYTES: usize = 32;
 
 /// An entry, as far as it matters to whoever wants to change it.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -65,6 +67,12 @@ impl Targets {
             Load::Known(target) => Some(Ok(target)),
             Load::Failed(code) => Some(Err(*code)),
         }
+    }
+
+    /// What the latest entries and the places for others take, about.
+    pub fn bytes(&self) -> usize {
+        let recent = self.recent.capacity() * size_of::<Target>() + self.recent.len() * NAME_BYTES;
+        recent + self.loaded.capacity() * size_of::<(u64, Load)>()
     }
 
     /// Whether another entry may be asked for before its turn has come.

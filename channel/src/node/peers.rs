@@ -90,6 +90,7 @@ async fn follow(mut mesh: Mesh<PeerEvents>, peers: Arc<Peers>, stop: Cancellatio
             Change::Gone(node) => peers.remove(node),
         });
         tokio::select! {
+            biased;
             () = stop.cancelled() => break,
             changed = views.changed() => if changed.is_err() { break },
         }

@@ -9,8 +9,7 @@ use idgen::NodeId;
 use protocol::node::v1::link_message::Body;
 use protocol::node::v1::{LinkWelcome, ToChannel, ToConnector, to_channel};
 use protocol::preface::LINK_PREFACE;
-use tokio::io::{AsyncRead, AsyncWrite, AsyncWriteExt as _};
-use tokio::net::TcpStream;
+use tokio::io::AsyncWriteExt as _;
 use tokio::sync::Notify;
 use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
@@ -18,6 +17,7 @@ use tokio_util::sync::CancellationToken;
 use super::core::{LinkCore, WINDOW_BYTES};
 use super::hello::{Me, Refusal};
 use super::socket::{LinkEnd, Shared, Wired};
+use super::stream::Stream;
 use super::tls::explain;
 use super::wire::{Inlet, single};
 use super::{ChannelLink, LinkConfig, LinkError};
@@ -107,7 +107,8 @@ impl DialledLink {
 
     /// Keeps the link until it is closed.
     pub async fn run(self: Arc<Self>, events: Arc<dyn LinkEvents>) {
-        let mut session = Session { id: rand::random(), down_since: Instant::now(), told: String::new() };
+        let mut session =
+            Session { id: self.config.chance.number(), down_since: Instant::now(), told: String::new() };
         let mut wait = FIRST_WAIT;
         while !self.stop.is_cancelled() {
             match self.open(&session).await {
@@ -122,7 +123,7 @@ impl DialledLink {
                 Err(error) => session.tell(&self, &error),
             }
             self.abandon(&mut session, &events);
-            let pause = rand::random_range(wait / 2..wait);
+            let pause = self.config.chance.part_of(wait);
             wait = (wait * 2).min(LONGEST_WAIT);
             _ = self.stop.run_until_cancelled(tokio::time::sleep(pause)).await;
         }
@@ -141,8 +142,7 @@ impl DialledLink {
     }
 
     async fn greet(&self, session: &Session) -> Result<(Wired<Box<dyn Stream>>, LinkWelcome), DialError> {
-        let socket = TcpStream::connect(&self.address).await.map_err(LinkEnd::Io)?;
-        socket.set_nodelay(true).map_err(LinkEnd::Io)?;
+        let socket = self.config.dial.dial(&self.address).await.map_err(LinkEnd::Io)?;
         let (stream, role): (Box<dyn Stream>, _) = match &self.config.tls {
             Some(tls) => {
                 let host = self.address.rsplit_once(':').map_or(&*self.address, |(host, _)| host);
@@ -153,7 +153,7 @@ impl DialledLink {
                 let (stream, role) = connected.map_err(LinkEnd::Io)?;
                 (Box::new(stream), Some(role))
             }
-            None => (Box::new(socket), None),
+            None => (socket, None),
         };
         let mut wired = Wired::new(stream, Inlet::dialling(), self.config.traffic.clone());
         let received = self.shared.core.lock().count();
@@ -206,6 +206,7 @@ impl DialledLink {
             _ => Err("what is meant for a channel node"),
         });
         tokio::select! {
+            biased;
             end = running => end,
             () = self.stop.cancelled() => LinkEnd::Stopped,
             () = self.overrun.notified() => LinkEnd::Overrun,
@@ -250,7 +251,7 @@ impl DialledLink {
     }
 
     fn forget(&self, session: &mut Session, events: &Arc<dyn LinkEvents>) {
-        session.id = rand::random();
+        session.id = self.config.chance.number();
         *self.shared.core.lock() = LinkCore::default();
         events.ended();
     }
@@ -299,8 +300,3 @@ impl Session {
         }
     }
 }
-
-/// A stream, with TLS or without.
-pub(super) trait Stream: AsyncRead + AsyncWrite + Send + Unpin {}
-
-impl<S: AsyncRead + AsyncWrite + Send + Unpin> Stream for S {}

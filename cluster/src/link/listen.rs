@@ -11,16 +11,16 @@ use protocol::node::v1::link_message::Body;
 use protocol::node::v1::link_refused::Reason;
 use protocol::node::v1::{LinkHello, LinkWelcome, ToConnector};
 use tokio::io::AsyncWriteExt as _;
-use tokio::net::{TcpListener, TcpStream};
-use tokio::sync::{OwnedMutexGuard, Semaphore};
+use tokio::net::TcpListener;
+use tokio::sync::{OwnedMutexGuard, OwnedSemaphorePermit, Semaphore};
 use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 
 use super::core::WINDOW_BYTES;
-use super::dial::Stream;
 use super::hello::{Caller, Refusal};
 use super::socket::{LinkEnd, Shared, Wired};
+use super::stream::Stream;
 use super::told::Told;
 use super::wire::{Inlet, single};
 use super::{ChannelLink, ConnectorLink, LinkConfig};
@@ -143,14 +143,30 @@ impl LinkPort {
                     continue;
                 }
             };
-            let port = self.clone();
-            self.tasks.spawn(async move {
-                let greeted = port.greet(socket, remote).await;
-                drop(place);
-                if let Some(greeted) = greeted {
-                    port.run(greeted).await;
-                }
-            });
+            match socket.set_nodelay(true) {
+                Ok(()) => drop(self.tasks.spawn(self.clone().take(Box::new(socket), remote, place))),
+                Err(error) => tracing::debug!(%error, "a link was gone before it was accepted"),
+            }
+        }
+    }
+
+    /// Takes a connection that was made otherwise than over the port.
+    pub fn serve_stream(self: &Arc<Self>, stream: Box<dyn Stream>, remote: SocketAddr) {
+        let port = self.clone();
+        self.tasks.spawn(async move {
+            if let Some(Ok(place)) =
+                port.stop.run_until_cancelled(port.greeting.clone().acquire_owned()).await
+            {
+                port.take(stream, remote, place).await;
+            }
+        });
+    }
+
+    async fn take(self: Arc<Self>, stream: Box<dyn Stream>, remote: SocketAddr, place: OwnedSemaphorePermit) {
+        let greeted = self.greet(stream, remote).await;
+        drop(place);
+        if let Some(greeted) = greeted {
+            self.run(greeted).await;
         }
     }
 
@@ -178,7 +194,7 @@ impl LinkPort {
     }
 
     /// Hello and its answer; `None` if that led to nothing, which is logged.
-    async fn greet(&self, socket: TcpStream, remote: SocketAddr) -> Option<Greeted> {
+    async fn greet(&self, socket: Box<dyn Stream>, remote: SocketAddr) -> Option<Greeted> {
         let limit = self.config.pace.hello;
         let greeted = tokio::time::timeout(limit, self.answer(socket));
         match self.stop.run_until_cancelled(greeted).await? {
@@ -196,14 +212,13 @@ impl LinkPort {
         None
     }
 
-    async fn answer(&self, socket: TcpStream) -> Result<Greeted, GreetError> {
-        socket.set_nodelay(true)?;
+    async fn answer(&self, socket: Box<dyn Stream>) -> Result<Greeted, GreetError> {
         let (stream, role): (Box<dyn Stream>, _) = match &self.config.tls {
             Some(tls) => {
                 let (stream, role) = tls.accept(socket).await?;
                 (Box::new(stream), Some(role))
             }
-            None => (Box::new(socket), None),
+            None => (socket, None),
         };
         let mut wired = Wired::new(stream, Inlet::accepting(), self.config.traffic.clone());
         let admitted = match wired.first().await {
@@ -321,6 +336,7 @@ impl LinkPort {
             view.node(link.caller.node).is_none_or(|record| record.incarnation != link.caller.incarnation)
         });
         tokio::select! {
+            biased;
             () = replaced.cancelled() => true,
             () = link.over.cancelled() => false,
             () = self.stop.cancelled() => false,

@@ -1,6 +1,6 @@
 //! Links to all channel nodes of a cluster, as they come and go.
 
-use std::collections::HashMap;
+use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -28,14 +28,14 @@ pub enum Change<T> {
 /// The links of one node; `T` is what their owner keeps of each.
 pub struct Mesh<T> {
     config: Arc<LinkConfig>,
-    links: HashMap<NodeId, (Arc<DialledLink>, Arc<T>)>,
+    links: BTreeMap<NodeId, (Arc<DialledLink>, Arc<T>)>,
     tasks: TaskTracker,
 }
 
 impl<T: LinkEvents> Mesh<T> {
     /// No links yet. They will be kept by tasks of `tasks`.
     pub fn new(config: LinkConfig, tasks: TaskTracker) -> Mesh<T> {
-        Mesh { config: Arc::new(config), links: HashMap::new(), tasks }
+        Mesh { config: Arc::new(config), links: BTreeMap::new(), tasks }
     }
 
     /// Links to every channel node of the view but this one, and to no other. `make` makes what is kept of a link;

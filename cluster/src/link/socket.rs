@@ -135,6 +135,7 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Wired<S> {
         let Wired { stream, inlet, read, traffic } = self;
         let (reading, writing) = tokio::io::split(stream);
         let ended = tokio::select! {
+            biased;
             ended = read_on((reading, &traffic), inlet, read, shared, pace, handle) => ended,
             ended = write_on((writing, &traffic), shared, pace) => ended,
             never = look_on(shared, &traffic) => match never {},

@@ -10,8 +10,9 @@ use rustls::pki_types::{CertificateDer, PrivateKeyDer, ServerName};
 use rustls::server::WebPkiClientVerifier;
 use rustls::{ClientConfig, RootCertStore, ServerConfig};
 use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
-use tokio::net::TcpStream;
 use tokio_rustls::{TlsAcceptor, TlsConnector, client, server};
+
+use super::stream::Stream;
 
 /// The URI among a certificate's names that lets its holder be a connector.
 pub const CONNECTOR_URI: &str = "whimbrel:connector";
@@ -72,7 +73,7 @@ impl LinkTls {
     }
 
     /// The dialled side of a handshake, and what the caller's certificate lets it be.
-    pub async fn accept(&self, socket: TcpStream) -> io::Result<(server::TlsStream<TcpStream>, NodeType)> {
+    pub async fn accept<S: Stream>(&self, socket: S) -> io::Result<(server::TlsStream<S>, NodeType)> {
         match self.acceptor.accept(socket).into_fallible().await {
             Ok(stream) => {
                 let role = role(stream.get_ref().1.peer_certificates());
@@ -86,11 +87,11 @@ impl LinkTls {
     }
 
     /// The dialling side; `host` must be among the names of the peer's certificate.
-    pub async fn connect(
+    pub async fn connect<S: Stream>(
         &self,
         host: &str,
-        socket: TcpStream,
-    ) -> io::Result<(client::TlsStream<TcpStream>, NodeType)> {
+        socket: S,
+    ) -> io::Result<(client::TlsStream<S>, NodeType)> {
         let name = ServerName::try_from(host.to_owned()).map_err(io::Error::other)?;
         let stream = self.connector.connect(name, socket).await?;
         let role = role(stream.get_ref().1.peer_certificates());
@@ -99,7 +100,7 @@ impl LinkTls {
 }
 
 /// Reads on for a moment: the reset that unread bytes cause would overtake the alert that says why.
-async fn linger(mut socket: TcpStream) {
+async fn linger(mut socket: impl Stream) {
     let rest = async {
         _ = socket.shutdown().await;
         let mut scrap = [0; 1_024];

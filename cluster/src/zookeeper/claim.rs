@@ -7,7 +7,7 @@ use idgen::WorkerNumber;
 use tokio::time::Instant;
 
 use super::error::{JoinError, Trouble};
-use super::tree::{Claim, Tree};
+use super::session::{Claim, Session};
 use crate::record::NodeRecord;
 
 /// How often a node looks whether whoever is in its way has gone.
@@ -18,7 +18,7 @@ const NUMBERS: u16 = 4_096;
 /// Publishes the record: under its own number where that is fixed, else under any free one. A process before this one
 /// in the same place may still hold a lease; it is waited for until `patience`.
 pub(super) async fn claim(
-    tree: &Tree,
+    tree: &impl Session,
     record: &NodeRecord,
     fixed: Option<WorkerNumber>,
     patience: Instant,
@@ -29,7 +29,11 @@ pub(super) async fn claim(
     }
 }
 
-async fn claim_fixed(tree: &Tree, record: &NodeRecord, patience: Instant) -> Result<NodeRecord, Trouble> {
+async fn claim_fixed(
+    tree: &impl Session,
+    record: &NodeRecord,
+    patience: Instant,
+) -> Result<NodeRecord, Trouble> {
     let number = record.node.number();
     let mut told = false;
     loop {
@@ -49,8 +53,8 @@ async fn claim_fixed(tree: &Tree, record: &NodeRecord, patience: Instant) -> Res
 
 /// Numbers are tried from one on that is the place's own, so that a node that comes back is likely to have the number
 /// that it had, and one that was given up is not soon another's.
-async fn claim_any(tree: &Tree, record: &NodeRecord) -> Result<NodeRecord, Trouble> {
-    let taken: Vec<WorkerNumber> = tree.list().await?.iter().map(|other| other.node.number()).collect();
+async fn claim_any(tree: &impl Session, record: &NodeRecord) -> Result<NodeRecord, Trouble> {
+    let taken: Vec<WorkerNumber> = tree.list().await?.0.iter().map(|other| other.node.number()).collect();
     let first = first_number(record);
     let numbers = (0..NUMBERS).map(|step| (first + step) % NUMBERS);
     for number in numbers.filter_map(|number| WorkerNumber::new(number).ok()) {
@@ -80,10 +84,14 @@ fn made(record: &NodeRecord, zxid: u64) -> NodeRecord {
 
 /// A channel node whose store is its own works with no second one beside it. One that is there may be dead, and is
 /// waited for until `patience`.
-pub(super) async fn is_alone(tree: &Tree, record: &NodeRecord, patience: Instant) -> Result<(), Trouble> {
+pub(super) async fn is_alone(
+    tree: &impl Session,
+    record: &NodeRecord,
+    patience: Instant,
+) -> Result<(), Trouble> {
     let mut told = false;
     loop {
-        let others = tree.list().await?;
+        let (others, _) = tree.list().await?;
         let conflict = |other: &&NodeRecord| {
             let both = record.is_channel() && other.is_channel() && other.process != record.process;
             both && (record.store_alone || other.store_alone)

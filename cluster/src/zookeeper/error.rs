@@ -39,7 +39,7 @@ pub enum JoinError {
 
 /// What an attempt ended with.
 #[derive(Clone, Debug, thiserror::Error)]
-pub(super) enum Trouble {
+pub enum Trouble {
     #[error(transparent)]
     Final(#[from] JoinError),
     /// Trying again may help. Also where it is not known whether a change was made.

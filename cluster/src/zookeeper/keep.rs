@@ -6,12 +6,11 @@ use std::time::Duration;
 use tokio::sync::watch;
 use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
-use zookeeper_client::{EventType, PersistentWatcher, SessionState, WatchedEvent};
 
 use super::claim::{claim, is_alone};
 use super::error::{JoinError, Trouble};
 use super::roster::Roster;
-use super::tree::Tree;
+use super::session::{Coordinator, Event, Events as _, Session};
 use super::{ZooKeeperConfig, never};
 use crate::lease::Lease;
 use crate::membership::View;
@@ -23,7 +22,8 @@ const RETRY: Duration = Duration::from_millis(500);
 const SETTLE: Duration = Duration::from_millis(10);
 
 /// One node's membership, as its task holds it.
-pub(super) struct Member {
+pub(super) struct Member<C: Coordinator> {
+    coordinator: C,
     config: ZooKeeperConfig,
     pub record: NodeRecord,
     pub lease: Arc<Lease>,
@@ -31,7 +31,7 @@ pub(super) struct Member {
     roster: Roster,
     /// The transaction in which a node had come or gone last when they were listed.
     listed_as_of: u64,
-    joined: Option<(Tree, PersistentWatcher)>,
+    joined: Option<(C::Session, Heard<C>)>,
 }
 
 /// Why a session is served no more.
@@ -40,12 +40,20 @@ enum End {
     Expired,
 }
 
-impl Member {
+/// The events of a session.
+type Heard<C> = <<C as Coordinator>::Session as Session>::Events;
+
+impl<C: Coordinator> Member<C> {
     /// Joins for the first time.
-    pub async fn join(config: ZooKeeperConfig, record: NodeRecord) -> Result<Member, JoinError> {
+    pub async fn join(
+        coordinator: C,
+        config: ZooKeeperConfig,
+        record: NodeRecord,
+    ) -> Result<Member<C>, JoinError> {
         let record = NodeRecord { process: rand::random(), incarnation: 0, ..record };
         let mut said = String::new();
         let mut member = Member {
+            coordinator,
             config,
             record,
             lease: Arc::new(Lease::until(Instant::now())),
@@ -73,11 +81,11 @@ impl Member {
     /// One session, up to a view of the cluster that has this node in it.
     async fn enter(&mut self) -> Result<(), Trouble> {
         let asked = Instant::now();
-        let tree = Tree::connect(&self.config).await?;
-        tree.check_identity(true).await?;
+        let tree = self.coordinator.connect().await?;
+        tree.check_identity().await?;
         // Before anything is listed, so that no change is missed.
         let watcher = tree.watch().await?;
-        let patience = Instant::now() + 2 * tree.session_timeout();
+        let patience = Instant::now() + 2 * tree.timeout();
         let is_new = self.record.incarnation == 0;
         if is_new {
             is_alone(&tree, &self.record, patience).await?;
@@ -89,14 +97,14 @@ impl Member {
             self.record.incarnation = 0;
             return Err(conflict);
         }
-        self.lease.renew(asked, tree.session_timeout());
+        self.lease.renew(asked, tree.timeout());
         self.refresh(&tree).await?;
         self.joined = Some((tree, watcher));
         Ok(())
     }
 
-    async fn refresh(&mut self, tree: &Tree) -> Result<(), Trouble> {
-        let (list, as_of) = tree.list_as_of().await?;
+    async fn refresh(&mut self, tree: &C::Session) -> Result<(), Trouble> {
+        let (list, as_of) = tree.list().await?;
         self.listed_as_of = as_of;
         if let Some(view) = self.roster.listed(list, Instant::now()) {
             self.view.send_replace(Arc::new(view));
@@ -158,12 +166,12 @@ impl Member {
 
     async fn serve(
         &mut self,
-        tree: &Tree,
-        mut watcher: PersistentWatcher,
+        tree: &C::Session,
+        mut watcher: Heard<C>,
         published: &mut watch::Receiver<NodeRecord>,
         stop: &CancellationToken,
     ) -> End {
-        let every = tree.session_timeout() / 3;
+        let every = tree.timeout() / 3;
         let mut look_at = Instant::now() + every;
         // The list may be old; the record may not be written as it should be.
         let (mut stale, mut unwritten) = (false, false);
@@ -172,13 +180,13 @@ impl Member {
             tokio::select! {
                 biased;
                 () = stop.cancelled() => return End::Left,
-                event = watcher.changed() => match self.heard(&event) {
-                    Heard::Expired => return End::Expired,
-                    Heard::Change => {
+                event = watcher.next() => match self.heard(event) {
+                    Asked::Renewal => return End::Expired,
+                    Asked::List => {
                         tokio::time::sleep(SETTLE).await;
                         stale = true;
                     }
-                    Heard::Nothing => {}
+                    Asked::Nothing => {}
                 },
                 Ok(()) = published.changed() => {
                     self.record = published.borrow_and_update().clone();
@@ -189,7 +197,7 @@ impl Member {
                     stale |= self.roster.due().is_some() || !self.look(tree).await;
                 }
             }
-            if tree.state() != SessionState::SyncConnected {
+            if !tree.is_connected() {
                 continue;
             }
             if unwritten {
@@ -207,25 +215,25 @@ impl Member {
         }
     }
 
-    fn heard(&mut self, event: &WatchedEvent) -> Heard {
-        match (event.event_type, event.session_state) {
-            (EventType::Session, SessionState::Disconnected) => {
+    fn heard(&mut self, event: Event) -> Asked {
+        match event {
+            Event::Lost => {
                 tracing::warn!("the connection to ZooKeeper is lost; going on as before");
-                Heard::Nothing
+                Asked::Nothing
             }
-            (EventType::Session, SessionState::SyncConnected) => {
+            Event::Found => {
                 tracing::info!("connected to ZooKeeper again");
                 self.doubt_for_a_while();
-                Heard::Change
+                Asked::List
             }
-            (EventType::Session, state) if state.is_terminated() => Heard::Expired,
-            (EventType::Session, _) => Heard::Nothing,
-            _ => Heard::Change,
+            Event::Expired => Asked::Renewal,
+            Event::Other => Asked::Nothing,
+            Event::Nodes => Asked::List,
         }
     }
 
     /// Renews the lease; whether all is well. A watch may have lost a change when a server died.
-    async fn look(&self, tree: &Tree) -> bool {
+    async fn look(&self, tree: &C::Session) -> bool {
         match tree.holds(self.record.node.number(), &self.lease).await {
             Ok(holds) => holds && tree.changed().await.is_ok_and(|changed| changed == self.listed_as_of),
             Err(error) => {
@@ -236,7 +244,7 @@ impl Member {
     }
 
     /// Lists again. A record of this node that somebody has removed is published once more.
-    async fn again(&mut self, tree: &Tree) -> Result<(), Trouble> {
+    async fn again(&mut self, tree: &C::Session) -> Result<(), Trouble> {
         if !tree.holds(self.record.node.number(), &self.lease).await? {
             claim(tree, &self.record, Some(self.record.node.number()), Instant::now()).await?;
         }
@@ -245,9 +253,10 @@ impl Member {
 }
 
 /// What an event asks for.
-enum Heard {
+enum Asked {
     Nothing,
     /// To list again.
-    Change,
-    Expired,
+    List,
+    /// To begin another session.
+    Renewal,
 }

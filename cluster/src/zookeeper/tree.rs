@@ -13,10 +13,13 @@ use idgen::WorkerNumber;
 use prost::Message as _;
 use protocol::node::v1::ClusterIdentity;
 use tokio::time::Instant;
-use zookeeper_client::{Acls, AddWatchMode, Client, CreateMode, Error, PersistentWatcher, SessionState};
+use zookeeper_client::{
+    Acls, AddWatchMode, Client, CreateMode, Error, EventType, PersistentWatcher, SessionState, WatchedEvent,
+};
 
 use super::ZooKeeperConfig;
 use super::error::{JoinError, Trouble};
+use super::session::{Claim, Coordinator, Event, Events, Session};
 use crate::lease::Lease;
 use crate::record::NodeRecord;
 use crate::slot::SLOTS;
@@ -27,18 +30,11 @@ const FORMAT: u32 = 1;
 const TRIES: usize = 8;
 
 /// A session with ZooKeeper, and the cluster's part of its tree.
-pub(super) struct Tree {
+pub struct Tree {
     client: Client,
     root: String,
     cluster: String,
     is_private: bool,
-}
-
-/// What became of a claim to a number.
-pub(super) enum Claim {
-    /// It is ours; in which transaction it was made.
-    Made(u64),
-    Taken(Box<NodeRecord>),
 }
 
 impl Tree {
@@ -57,17 +53,8 @@ impl Tree {
         Ok(Tree { client, root, cluster, is_private: config.user.is_some() })
     }
 
-    /// What the server keeps the session for.
-    pub fn session_timeout(&self) -> Duration {
-        self.client.session_timeout()
-    }
-
-    pub fn state(&self) -> SessionState {
-        self.client.state()
-    }
-
     /// Holds the cluster's identity against this program's. Where there is none it is written, if `found` says so.
-    pub async fn check_identity(&self, found: bool) -> Result<(), Trouble> {
+    pub async fn compare_identity(&self, found: bool) -> Result<(), Trouble> {
         let path = format!("{}/cluster", self.root);
         let ours = ClusterIdentity { name: self.cluster.clone(), slots: u32::from(SLOTS), format: FORMAT };
         for _ in 0..TRIES {
@@ -88,29 +75,90 @@ impl Tree {
         Err(Trouble::Away(format!("{path} comes and goes")))
     }
 
-    /// Watches all nodes; events may be lost while the connection is.
-    pub async fn watch(&self) -> Result<PersistentWatcher, Trouble> {
+    /// Writes a node's record anew, from what stands there.
+    pub async fn change(
+        &self,
+        number: WorkerNumber,
+        change: impl Fn(NodeRecord) -> NodeRecord,
+    ) -> Result<(), Trouble> {
+        let path = self.path(number);
+        for _ in 0..TRIES {
+            let read = self.within(self.client.get_data(&path)).await;
+            let (data, stat) = read.map_err(|error| Trouble::of(error, &path))?;
+            let record = record_of(number, &path, &data, stat.czxid);
+            let Some(record) = record else { return Err(JoinError::NoCluster { path }.into()) };
+            let data = change(record).encode();
+            match self.within(self.client.set_data(&path, &data, Some(stat.version))).await {
+                Ok(_) => return Ok(()),
+                Err(Error::BadVersion) => {}
+                Err(error) => return Err(Trouble::of(error, &path)),
+            }
+        }
+        Err(Trouble::Away(format!("{path} changes all the time")))
+    }
+
+    async fn mkdir(&self, path: &str) -> Result<(), Trouble> {
+        let options = CreateMode::Persistent.with_acls(self.acls());
+        let made = self.within(self.client.mkdir(path, &options)).await;
+        made.map_err(|error| Trouble::of(error, path))
+    }
+
+    // A server that hangs answers nothing at all.
+    async fn within<T>(&self, asked: impl Future<Output = Result<T, Error>>) -> Result<T, Error> {
+        tokio::time::timeout(self.timeout(), asked).await.unwrap_or(Err(Error::Timeout))
+    }
+
+    fn acls(&self) -> Acls<'static> {
+        if self.is_private { Acls::creator_all() } else { Acls::anyone_all() }
+    }
+
+    fn nodes(&self) -> String {
+        format!("{}/nodes", self.root)
+    }
+
+    fn path(&self, number: WorkerNumber) -> String {
+        format!("{}/nodes/{:04}", self.root, number.get())
+    }
+}
+
+impl Coordinator for ZooKeeperConfig {
+    type Session = Tree;
+
+    async fn connect(&self) -> Result<Tree, Trouble> {
+        Tree::connect(self).await
+    }
+}
+
+impl Session for Tree {
+    type Events = PersistentWatcher;
+
+    fn timeout(&self) -> Duration {
+        self.client.session_timeout()
+    }
+
+    fn is_connected(&self) -> bool {
+        self.client.state() == SessionState::SyncConnected
+    }
+
+    async fn check_identity(&self) -> Result<(), Trouble> {
+        self.compare_identity(true).await
+    }
+
+    async fn watch(&self) -> Result<PersistentWatcher, Trouble> {
         let nodes = self.nodes();
         self.mkdir(&nodes).await?;
         let watching = self.client.watch(&nodes, AddWatchMode::PersistentRecursive);
         self.within(watching).await.map_err(|error| Trouble::of(error, &nodes))
     }
 
-    /// In which transaction a node came or went last.
-    pub async fn changed(&self) -> Result<u64, Trouble> {
+    async fn changed(&self) -> Result<u64, Trouble> {
         let nodes = self.nodes();
         let stat = self.within(self.client.check_stat(&nodes)).await;
         let stat = stat.map_err(|error| Trouble::of(error, &nodes))?;
         Ok(stat.map_or(0, |stat| zxid(stat.pzxid)))
     }
 
-    /// Every record. One that cannot be read harms nobody but its node.
-    pub async fn list(&self) -> Result<Vec<NodeRecord>, Trouble> {
-        self.list_as_of().await.map(|(records, _)| records)
-    }
-
-    /// The same, with the transaction in which a node had come or gone last.
-    pub async fn list_as_of(&self) -> Result<(Vec<NodeRecord>, u64), Trouble> {
+    async fn list(&self) -> Result<(Vec<NodeRecord>, u64), Trouble> {
         let nodes = self.nodes();
         let listed = self.within(self.client.get_children(&nodes)).await;
         let (names, as_of) = match listed {
@@ -133,9 +181,7 @@ impl Tree {
         Ok((records, as_of))
     }
 
-    /// Publishes a record under its number, unless somebody else has that. What an earlier session of this process has
-    /// left is replaced in one step, so that nobody sees the node go.
-    pub async fn claim(&self, record: &NodeRecord) -> Result<Claim, Trouble> {
+    async fn claim(&self, record: &NodeRecord) -> Result<Claim, Trouble> {
         let path = self.path(record.node.number());
         let options = CreateMode::Ephemeral.with_acls(self.acls());
         let data = record.encode();
@@ -163,10 +209,7 @@ impl Tree {
                 .add_delete(&path, Some(stat.version))
                 .and_then(|()| both.add_create(&path, &data, &options));
             added.map_err(|error| Trouble::of(error, &path))?;
-            if tokio::time::timeout(self.session_timeout(), both.commit())
-                .await
-                .is_ok_and(|made| made.is_ok())
-            {
+            if tokio::time::timeout(self.timeout(), both.commit()).await.is_ok_and(|made| made.is_ok()) {
                 let stat = self.within(self.client.check_stat(&path)).await;
                 if let Some(stat) = stat.map_err(|error| Trouble::of(error, &path))? {
                     return Ok(Claim::Made(zxid(stat.czxid)));
@@ -176,73 +219,38 @@ impl Tree {
         Err(Trouble::Away(format!("{path} comes and goes")))
     }
 
-    /// Writes this node's record again. What an operator has noted there meanwhile stays.
-    pub async fn put(&self, record: &NodeRecord) -> Result<(), Trouble> {
+    async fn put(&self, record: &NodeRecord) -> Result<(), Trouble> {
         self.change(record.node.number(), |published| record.asked(&published)).await
     }
 
-    /// Whether this session's znode is there, which renews the lease.
-    pub async fn holds(&self, number: WorkerNumber, lease: &Lease) -> Result<bool, Trouble> {
+    async fn holds(&self, number: WorkerNumber, lease: &Lease) -> Result<bool, Trouble> {
         let (path, asked) = (self.path(number), Instant::now());
         let stat = self.within(self.client.check_stat(&path)).await;
         let stat = stat.map_err(|error| Trouble::of(error, &path))?;
         let ours = stat.is_some_and(|stat| stat.ephemeral_owner == self.client.session_id().0);
         if ours {
-            lease.renew(asked, self.session_timeout());
+            lease.renew(asked, self.timeout());
         }
         Ok(ours)
     }
 
-    /// Writes a node's record anew, from what stands there.
-    pub async fn change(
-        &self,
-        number: WorkerNumber,
-        change: impl Fn(NodeRecord) -> NodeRecord,
-    ) -> Result<(), Trouble> {
-        let path = self.path(number);
-        for _ in 0..TRIES {
-            let read = self.within(self.client.get_data(&path)).await;
-            let (data, stat) = read.map_err(|error| Trouble::of(error, &path))?;
-            let record = record_of(number, &path, &data, stat.czxid);
-            let Some(record) = record else { return Err(JoinError::NoCluster { path }.into()) };
-            let data = change(record).encode();
-            match self.within(self.client.set_data(&path, &data, Some(stat.version))).await {
-                Ok(_) => return Ok(()),
-                Err(Error::BadVersion) => {}
-                Err(error) => return Err(Trouble::of(error, &path)),
-            }
-        }
-        Err(Trouble::Away(format!("{path} changes all the time")))
-    }
-
-    /// Takes the record back.
-    pub async fn remove(&self, number: WorkerNumber) -> Result<(), Trouble> {
+    async fn remove(&self, number: WorkerNumber) -> Result<(), Trouble> {
         let path = self.path(number);
         let removed = self.within(self.client.delete(&path, None)).await;
         removed.map_err(|error| Trouble::of(error, &path))
     }
+}
 
-    async fn mkdir(&self, path: &str) -> Result<(), Trouble> {
-        let options = CreateMode::Persistent.with_acls(self.acls());
-        let made = self.within(self.client.mkdir(path, &options)).await;
-        made.map_err(|error| Trouble::of(error, path))
-    }
-
-    // A server that hangs answers nothing at all.
-    async fn within<T>(&self, asked: impl Future<Output = Result<T, Error>>) -> Result<T, Error> {
-        tokio::time::timeout(self.session_timeout(), asked).await.unwrap_or(Err(Error::Timeout))
-    }
-
-    fn acls(&self) -> Acls<'static> {
-        if self.is_private { Acls::creator_all() } else { Acls::anyone_all() }
-    }
-
-    fn nodes(&self) -> String {
-        format!("{}/nodes", self.root)
-    }
-
-    fn path(&self, number: WorkerNumber) -> String {
-        format!("{}/nodes/{:04}", self.root, number.get())
+impl Events for PersistentWatcher {
+    async fn next(&mut self) -> Event {
+        let WatchedEvent { event_type, session_state, .. } = self.changed().await;
+        match (event_type, session_state) {
+            (EventType::Session, SessionState::Disconnected) => Event::Lost,
+            (EventType::Session, SessionState::SyncConnected) => Event::Found,
+            (EventType::Session, state) if state.is_terminated() => Event::Expired,
+            (EventType::Session, _) => Event::Other,
+            _ => Event::Nodes,
+        }
     }
 }
 

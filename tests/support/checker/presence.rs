@@ -3,7 +3,10 @@
 use std::collections::BTreeMap;
 
 use super::{Violation, expect};
-use crate::support::history::{Event, History, Op, Presence, Standing};
+use crate::support::history::{Event, History, Millis, Op, Presence, Standing};
+
+/// How long a user may have been reachable and still be said to be offline: what was known before may be told that late.
+pub const OFFLINE_WITHIN_MS: Millis = 15_000;
 
 /// Invariant 13: a tenant's presence stream has the seqs 1, 2, 3 … without a hole, each for good; neighbouring events
 /// of a user differ; epochs never fall; a later read sees no less; and the stream ends with what everybody is.
@@ -25,6 +28,20 @@ pub fn the_presence_stream_is_whole(history: &History) -> Vec<Violation> {
         });
     }
     found.extend(reads(history, &streams));
+    found
+}
+
+/// Invariant 13, its other half: nobody is said to be offline who has been there for a while.
+pub fn who_is_reachable_is_not_offline(history: &History) -> Vec<Violation> {
+    let mut found = Vec::new();
+    for event in &history.events {
+        let Event::SaidOffline { user, device, reachable_ms } = event else { continue };
+        expect(&mut found, RULE, *reachable_ms <= OFFLINE_WITHIN_MS, || {
+            format!(
+                "{user} is said to be offline; device {device:x} has been reachable for {reachable_ms} ms"
+            )
+        });
+    }
     found
 }
 

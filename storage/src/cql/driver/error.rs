@@ -55,6 +55,16 @@ fn is_refusal_of_user(error: &ConnectionPoolError) -> bool {
     refused || matches!(setup.error, Kind::MissingAuthentication | Kind::StartAuthSessionError(_))
 }
 
+/// What the user may not do, if that is why a request failed: waiting does not help.
+pub(super) fn lacks_right(error: &ExecutionError) -> Option<&str> {
+    match error {
+        ExecutionError::LastAttemptError(RequestAttemptError::DbError(DbError::Unauthorized, why)) => {
+            Some(why)
+        }
+        _ => None,
+    }
+}
+
 /// Of a read or a plain write: it may be tried again.
 pub(super) fn unavailable(error: impl std::fmt::Display) -> StoreError {
     StoreError::Unavailable(error.to_string())

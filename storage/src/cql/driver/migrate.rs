@@ -16,7 +16,7 @@ use scylla::value::CqlValue;
 use scylla::value::Row;
 
 use super::config::{DriverConfig, SchemaConfig};
-use super::error::OpenError;
+use super::error::{OpenError, lacks_right};
 use super::schema::{ABOUT, MIGRATIONS, VERSION};
 use super::session::connect;
 use super::statement::in_keyspace;
@@ -106,11 +106,13 @@ where
     R: for<'frame, 'metadata> DeserializeRow<'frame, 'metadata>,
 {
     let text = in_keyspace(text, &config.keyspace);
-    let row = session.query_unpaged(text, ()).await.map_err(|error| OpenError::Unreachable {
-        points: config.contact_points.join(", "),
-        reason: error.to_string(),
-    })?;
     let refused = |error: &dyn std::fmt::Display| OpenError::refused("to tell its version", error);
+    let row = session.query_unpaged(text, ()).await.map_err(|error| match lacks_right(&error) {
+        Some(why) => refused(&why),
+        None => {
+            OpenError::Unreachable { points: config.contact_points.join(", "), reason: error.to_string() }
+        }
+    })?;
     let row = row.into_rows_result().map_err(|error| refused(&error))?;
     row.maybe_first_row::<R>().map_err(|error| refused(&error))
 }

@@ -4,6 +4,8 @@ use std::time::Duration;
 
 use scylla::client::session::Session;
 use scylla::client::session_builder::SessionBuilder;
+use tracing::instrument::WithSubscriber as _;
+use tracing::subscriber::NoSubscriber;
 
 use super::config::DriverConfig;
 use super::error::OpenError;
@@ -37,6 +39,7 @@ pub(super) async fn connect(config: &DriverConfig) -> Result<Session, OpenError>
         builder = builder.user(&credentials.user, &credentials.password);
     }
     // Without a node the driver would try for ever longer than anybody waits.
-    let opened = Box::pin(builder.build()).await;
+    // What it logs of a failure the error says in fewer words, and whoever opens the store tells that.
+    let opened = Box::pin(builder.build().with_subscriber(NoSubscriber::default())).await;
     opened.map_err(|error| OpenError::of_session(&config.contact_points, &error))
 }
