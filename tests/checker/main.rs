@@ -103,5 +103,8 @@ fn an_operation_that_never_ended_may_or_may_not_be_there() {
 
 #[test]
 fn every_invariant_has_a_history_checker() {
-    assert_eq!(ALL.map(|(number, _)| number), [1, 2, 3, 4, 5, 6, 6, 6, 7, 8, 8, 9, 9, 10, 11, 12, 13, 13, 14]);
+    assert_eq!(
+        ALL.map(|(number, _)| number),
+        [1, 2, 3, 4, 5, 6, 6, 6, 7, 8, 8, 9, 9, 10, 11, 12, 13, 13, 14]
+    );
 }
