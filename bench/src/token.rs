@@ -78,3 +78,37 @@ impl Minter {
         Ok(jsonwebtoken::encode(&header, &claims, &EncodingKey::from_secret(self.secret.as_bytes()))?)
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use clap::Parser as _;
+
+    use super::*;
+
+    #[derive(clap::Parser)]
+    struct Words {
+        #[command(flatten)]
+        minter: Minter,
+    }
+
+    #[test]
+    fn each_run_has_users_of_its_own_and_all_its_processes_know_them() {
+        let run = || Words::parse_from(["bench"]).minter;
+        let (one, other) = (run(), run());
+        assert_ne!(one.name("r1"), other.name("r1"));
+        let told: Minter = serde_json::from_str(&serde_json::to_string(&one).unwrap()).unwrap();
+        assert_eq!(told.name("r1"), one.name("r1"));
+        assert_eq!(Minter::default().name("r1"), "r1", "a server of its own has no earlier run");
+    }
+
+    #[test]
+    fn a_token_is_for_the_user_of_the_run() {
+        let minter = Words::parse_from(["bench"]).minter;
+        let token = minter.token("r1").unwrap();
+        let key = jsonwebtoken::DecodingKey::from_secret(SECRET.as_bytes());
+        let mut wanted = jsonwebtoken::Validation::new(Algorithm::HS256);
+        wanted.set_audience(&["whimbrel"]);
+        let claims = jsonwebtoken::decode::<serde_json::Value>(&token, &key, &wanted).unwrap().claims;
+        assert_eq!(claims["sub"], minter.name("r1"));
+    }
+}

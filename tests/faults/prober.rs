@@ -134,7 +134,7 @@ impl Prober {
             return;
         }
         let Ok(stream) = TcpStream::connect(self.address).await else { return };
-        let mut raw = Raw::on(stream);
+        let mut raw = Raw::on(stream).acknowledging();
         if let Some(welcome) = raw.try_hello(hello(&self.token, &self.installation)).await {
             self.device = welcome.device_id;
             self.raw = Some(raw);

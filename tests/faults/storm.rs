@@ -35,7 +35,7 @@ const PRESENCE: f64 = 2.05;
 /// Reads made on purpose, each of one row, which must be counted.
 const PROBES: u64 = 50;
 /// Connections that tell every device something afterwards.
-const TELLERS: usize = 4;
+const TELLERS: usize = 16;
 
 pub async fn run(scale: Scale) -> Report {
     let mut report = Report::new();

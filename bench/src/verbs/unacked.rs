@@ -81,14 +81,14 @@ impl Unacked {
         group.say(self.bytes, false).await?;
         hear(devices).await?;
         tokio::time::sleep(REST).await;
-        let before = bytes(&server)?;
+        let before = bytes(server)?;
         let began = Instant::now();
         for _ in 0..self.pushes {
             group.say(self.bytes, true).await?;
             hear(devices).await?;
         }
         tokio::time::sleep(REST).await;
-        let after = bytes(&server)?;
+        let after = bytes(server)?;
         ensure!(
             began.elapsed() < REPEATED_AFTER,
             "the gateway has begun to repeat: take fewer --connections"
