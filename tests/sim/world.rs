@@ -32,7 +32,7 @@ const ZOMBIES_PERMILLE: u64 = 250;
 /// One seed of so many has the real store on CQL.
 const CQL_EVERY: u64 = 5;
 /// One seed of so many is a cluster.
-const CLUSTER_EVERY: u64 = 4;
+const CLUSTER_EVERY: u64 = 8;
 /// How long things happen in one at most: six processes take six times the work of one, milliseconds.
 const CLUSTER_ACTIVE_MS: u64 = 200_000;
 
