@@ -173,10 +173,12 @@ impl<C: Coordinator> Member<C> {
     ) -> End {
         let every = tree.timeout() / 3;
         let mut look_at = Instant::now() + every;
+        // While nobody answers, what is overdue stays so: it is looked at from time to time.
+        let mut rests_until = Instant::now();
         // The list may be old; the record may not be written as it should be.
         let (mut stale, mut unwritten) = (false, false);
         loop {
-            let due = self.roster.due().map_or(look_at, |due| due.min(look_at));
+            let due = self.roster.due(rests_until).map_or(look_at, |due| due.min(look_at));
             tokio::select! {
                 biased;
                 () = stop.cancelled() => return End::Left,
@@ -193,8 +195,8 @@ impl<C: Coordinator> Member<C> {
                     unwritten = true;
                 }
                 () = tokio::time::sleep_until(due) => {
-                    look_at = Instant::now() + every;
-                    stale |= self.roster.due().is_some() || !self.look(tree).await;
+                    (look_at, rests_until) = (Instant::now() + every, Instant::now() + RETRY);
+                    stale |= self.roster.due(rests_until).is_some() || !self.look(tree).await;
                 }
             }
             if !tree.is_connected() {

@@ -61,9 +61,9 @@ impl Roster {
         self.doubt_until = Some(until);
     }
 
-    /// When to list again although nothing has been heard.
-    pub fn due(&self) -> Option<Instant> {
-        self.doubt_until.filter(|_| self.keeps)
+    /// When to list again although nothing has been heard; not before `earliest`.
+    pub fn due(&self, earliest: Instant) -> Option<Instant> {
+        self.doubt_until.filter(|_| self.keeps).map(|until| until.max(earliest))
     }
 }
 
@@ -108,11 +108,13 @@ mod tests {
         let until = now + Duration::from_secs(5);
         roster.doubt(until);
         assert_eq!(roster.listed(vec![], now), None);
-        assert_eq!(roster.due(), Some(until));
+        assert_eq!(roster.due(now), Some(until));
+        let later = until + Duration::from_secs(1);
+        assert_eq!(roster.due(later), Some(later), "overdue, and not to be looked at yet");
         assert_eq!(numbers(roster.listed(vec![record(4)], now)), Some(vec![1, 2, 3, 4]));
         assert_eq!(roster.listed(vec![record(1), record(4)], now), None);
         assert_eq!(numbers(roster.listed(vec![record(1), record(4)], until)), Some(vec![1, 4]));
-        assert_eq!(roster.due(), None);
+        assert_eq!(roster.due(now), None);
     }
 
     #[test]
