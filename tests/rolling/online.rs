@@ -46,7 +46,7 @@ struct Seen {
 impl Online {
     /// Everybody logs in at one address, and the watcher at the other; returns once it has seen all of them online.
     pub async fn start(issuer: &Issuer, address: &str, watchers: &str) -> Online {
-        let names: Vec<String> = (0..USERS).map(|number| format!("user-{number}")).collect();
+        let names: Vec<String> = names().collect();
         let log_in = async |user: &str, address: &str| {
             let builder = Client::builder(address).token(issuer.token(user));
             builder.installation("phone").wait_for_server(PATIENCE).connect().await.expect("it gets in")
@@ -70,9 +70,9 @@ impl Online {
     /// Waits until the watcher sees everybody online.
     pub async fn all_seen(&self) {
         let until = Instant::now() + PATIENCE;
-        let count = || self.seen.lock().online.values().filter(|online| **online).count();
-        while count() < USERS {
-            assert!(Instant::now() < until, "only {} of {USERS} users are seen online", count());
+        let missing = || self.seen.lock().missing();
+        while !missing().is_empty() {
+            assert!(Instant::now() < until, "not seen online: {:?}", missing());
             tokio::time::sleep(ASK_EVERY).await;
         }
     }
@@ -127,7 +127,16 @@ impl Online {
     }
 }
 
+fn names() -> impl Iterator<Item = String> {
+    (0..USERS).map(|number| format!("user-{number}"))
+}
+
 impl Seen {
+    /// Those who are not online by what was told last.
+    fn missing(&self) -> Vec<String> {
+        names().filter(|name| self.online.get(name) != Some(&true)).collect()
+    }
+
     fn note(&mut self, user: &str, is_online: bool, how: &str) {
         if user == WATCHER {
             return;
