@@ -66,7 +66,9 @@ impl Node {
             Node { role, device, http, config: file("toml"), log: file("log"), running: None, started: None };
         let mut text = node.configuration(&file("data"), access);
         if let Some(zookeeper) = &args.zookeeper {
+            // A place of its own: a ZooKeeper path belongs to one cluster.
             text += &format!("[cluster]\nname = \"{cluster}\"\nzookeeper = \"{zookeeper}\"\n");
+            text += &format!("zookeeper_path = \"/{cluster}\"\n");
             if role == Role::Channel {
                 text += &format!("listen = \"{}\"\n", free_port()?);
             }
