@@ -15,9 +15,10 @@ use crate::access::Access;
 use crate::metrics::Metrics;
 use crate::token::Minter;
 
-/// How long the gateway may take to be ready. A cluster's nodes that come back wait for the leases of those that they
-/// were.
-const READY_TIMEOUT: Duration = Duration::from_secs(60);
+/// How long one gateway may take to be ready.
+const READY_TIMEOUT: Duration = Duration::from_secs(20);
+/// And each node of a cluster: those that come back wait for the leases of those that they were.
+const NODE_READY_TIMEOUT: Duration = Duration::from_secs(60);
 
 const CERTIFICATE: &str = "cert.pem";
 const KEY: &str = "key.pem";
@@ -108,7 +109,8 @@ impl Server {
 
     fn wait_ready(&mut self) -> anyhow::Result<()> {
         let trust = self.access.certificate.as_deref();
-        self.nodes.iter_mut().try_for_each(|node| node.wait_ready(READY_TIMEOUT, trust))
+        let within = if self.nodes.len() == 1 { READY_TIMEOUT } else { NODE_READY_TIMEOUT };
+        self.nodes.iter_mut().try_for_each(|node| node.wait_ready(within, trust))
     }
 }
 
