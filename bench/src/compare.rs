@@ -83,7 +83,14 @@ impl Compare {
         Ok(())
     }
 
+    fn can_run(&self, goal: &Goal) -> bool {
+        !goal.needs_zookeeper || self.settings.target.own.zookeeper.is_some()
+    }
+
     fn runs(&self, goal: &Goal) -> Vec<Run> {
+        if !self.can_run(goal) {
+            return Vec::new();
+        }
         let is_peer = |run: &Run| matches!(run.work.who, Who::Mosquitto | Who::Nats);
         (goal.runs)().into_iter().filter(|run| !(self.no_peers && is_peer(run))).collect()
     }
@@ -144,10 +151,10 @@ impl Compare {
         let parts: Vec<PartVerdict> = goal.parts.iter().map(|part| held(part, rounds)).collect();
         let unknown: Vec<&str> =
             parts.iter().filter(|part| part.ratio.is_none()).map(|part| part.name.as_str()).collect();
-        let reason = match (goal.unable, &unknown[..]) {
-            (Some(reason), _) => Some(reason.to_owned()),
-            (None, []) => None,
-            (None, unknown) => Some(format!("not measured: {}", unknown.join(", "))),
+        let reason = match &unknown[..] {
+            _ if !self.can_run(goal) => Some("needs a cluster: give --zookeeper HOST:PORT".to_owned()),
+            [] => None,
+            unknown => Some(format!("not measured: {}", unknown.join(", "))),
         };
         let shown = shown(goal, &parts);
         let labels: std::collections::BTreeSet<String> =
@@ -172,7 +179,7 @@ impl Compare {
             spreads,
             rounds: rounds.iter().map(|round| round.0.clone()).collect(),
             scale: self.scale,
-            partial: error.is_some() || (goal.unable.is_none() && rounds.len() < self.rounds as usize),
+            partial: error.is_some() || (self.can_run(goal) && rounds.len() < self.rounds as usize),
             error: error.clone(),
             command: record::command(),
         }
@@ -258,7 +265,7 @@ mod tests {
 
     #[test]
     fn the_part_furthest_from_its_goal_is_shown() {
-        let goal = Goal { id: "P0", title: "", runs: Vec::new, parts: PARTS, unable: None };
+        let goal = Goal { id: "P0", title: "", runs: Vec::new, parts: PARTS, needs_zookeeper: false };
         for (rounds, expected) in [
             (vec![round(0.5, 5.0)], 0),
             (vec![round(1.5, 5.0)], 0),

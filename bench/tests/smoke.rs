@@ -184,6 +184,15 @@ fn a_cluster_is_loaded_as_one_gateway_is() {
         assert!(figure(&printed, "between nodes") > 256.0, "{printed}");
         assert!(figure(&printed, "frames a write") >= 1.0, "{printed}");
     }
+    let printed = short(&[&["idle", "--connections", "300", "--hold", "2"], &cluster[..]].concat());
+    assert!(printed.contains("got what it was told") && figure(&printed, "memory in use") > 0.0, "{printed}");
+    let directory = tempfile::tempdir().unwrap();
+    let json = directory.path().join("p10.json");
+    let p10 =
+        ["compare", "--goals", "P10", "--rounds", "1", "--scale", "0.0005", "--json", json.to_str().unwrap()];
+    short(&[&p10[..], &cluster[..2]].concat());
+    let told: Value = serde_json::from_str(&std::fs::read_to_string(&json).unwrap()).unwrap();
+    assert!(told["P10"]["ratio"].as_f64().unwrap() > 0.0, "{told}");
     let (_, said) = fail(&["chat", "--connectors", "2"]);
     assert!(said.contains("--zookeeper"), "{said}");
 }

@@ -17,7 +17,8 @@ impl Clustered {
     }
 }
 
-async fn start() -> Nodes {
+/// One such cluster, for a row that breaks its own.
+pub async fn start() -> Nodes {
     // Few tellers open a conversation with every device.
     let channels = Settings::new().set("limits.creations_at_once", 1_000_000);
     Nodes::sharing_with(zookeeper().await, 2, Special { channels, ..Special::default() }).await

@@ -9,7 +9,7 @@
 //! | `prober` | a device that sends one message at a time and says what became of it |
 //! | `writers`, `tail` | senders and readers of conversations that several gateways serve |
 //! | `stored` | what is stored in a real cluster, held against itself |
-//! | `crash` | F1: kill -9 of the whole node |
+//! | `crash` | F1: kill -9 of the whole node; of connectors |
 //! | `clustered` | a cluster that several rows run on |
 //! | `connector_stall`, `online` | F4: SIGSTOP of a connector; who is online meanwhile |
 //! | `channel_crash`, `channel_stall` | F2, F3: kill -9 of a channel node among others; SIGSTOP for longer than its lease |
@@ -102,8 +102,12 @@ const fn row_over_cql(row: Row, usual: bool) -> Row {
     Row { store: Store::Cql, usual, ..row }
 }
 
-pub const ROWS: [Row; 21] = [
+pub const ROWS: [Row; 22] = [
     row("F1", "kill -9 of the whole node under load", |s, _| Box::pin(crash::run(s))),
+    row_over_cql(
+        row("F1", "kill -9 of connectors, one after the other", |s, _| Box::pin(crash::of_connectors(s))),
+        true,
+    ),
     row_over_cql(
         row("F2", "kill -9 of a channel node among others", |s, _| Box::pin(channel_crash::run(s))),
         true,

@@ -32,5 +32,5 @@ pub const GOAL: Goal = Goal {
             value: |round| round.ratio(name::CPU, "ours 10000", "ceiling 10000"),
         },
     ],
-    unable: None,
+    needs_zookeeper: false,
 };

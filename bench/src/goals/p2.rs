@@ -33,5 +33,5 @@ pub const GOAL: Goal = Goal {
             value: |round| round.ratio(name::PER_SECOND, "ours", "ceiling"),
         },
     ],
-    unable: None,
+    needs_zookeeper: false,
 };

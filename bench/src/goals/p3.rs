@@ -44,5 +44,5 @@ pub const GOAL: Goal = Goal {
             value: |round| round.ratio(name::P50, "ours rate", "ceiling rate"),
         },
     ],
-    unable: None,
+    needs_zookeeper: false,
 };

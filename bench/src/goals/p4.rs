@@ -52,5 +52,5 @@ pub const GOAL: Goal = Goal {
             value: |round| round.get("ours filled", name::PER_SECOND),
         },
     ],
-    unable: None,
+    needs_zookeeper: false,
 };

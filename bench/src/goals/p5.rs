@@ -38,7 +38,7 @@ pub const GOAL: Goal = Goal {
             value: |round| kib(round, "quic"),
         },
     ],
-    unable: None,
+    needs_zookeeper: false,
 };
 
 fn kib(round: &Round, run: &str) -> Option<f64> {

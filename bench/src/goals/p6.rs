@@ -27,5 +27,5 @@ pub const GOAL: Goal = Goal {
             value: |round| Some(round.get("ours", name::RESUME_CPU)? / round.cpu("ours")?),
         },
     ],
-    unable: None,
+    needs_zookeeper: false,
 };

@@ -43,5 +43,5 @@ pub const GOAL: Goal = Goal {
             value: |round| round.ratio(name::CPU, "ours 1000, 14000 idle", "ours 1000"),
         },
     ],
-    unable: None,
+    needs_zookeeper: false,
 };

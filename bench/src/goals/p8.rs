@@ -23,5 +23,5 @@ pub const GOAL: Goal = Goal {
         unit: "×",
         value: |round: &Round| round.ratio(name::PER_SECOND, "ours", "accepts"),
     }],
-    unable: None,
+    needs_zookeeper: false,
 };

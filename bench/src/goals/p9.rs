@@ -41,5 +41,5 @@ pub const GOAL: Goal = Goal {
             },
         },
     ],
-    unable: None,
+    needs_zookeeper: false,
 };

@@ -93,6 +93,19 @@ impl Crew {
         Ok(())
     }
 
+    /// Waits until everybody is reached who has to be; how long that took.
+    ///
+    /// # Errors
+    /// If somebody is not.
+    pub fn reach(&mut self) -> anyhow::Result<Duration> {
+        self.bar.set_message("reach");
+        self.bar.reset();
+        let began = Instant::now();
+        self.tell(Order::Go)?;
+        self.hear(|word| matches!(word, Word::Reached))?;
+        Ok(began.elapsed())
+    }
+
     /// Ends the traffic, waits until all of it has come, and adds up what was counted.
     ///
     /// # Errors
@@ -155,7 +168,7 @@ impl Crew {
                     self.devices
                 )
             }
-            Word::Ready | Word::Tally(_) => Ok(()),
+            Word::Ready | Word::Reached | Word::Tally(_) => Ok(()),
         }
     }
 }
@@ -204,7 +217,8 @@ fn listen(of: usize, stdout: ChildStdout, tell: &SyncSender<(usize, Word)>) {
     let _ = tell.send((of, gone));
 }
 
-/// The plan of each process: every crowd is cut into even shares, and the rate with it. Only the first one has speakers.
+/// The plan of each process: every crowd is cut into even shares, and the rate with it. Only the first one has speakers;
+/// each has as many callers as the plan.
 fn shares(plan: &Plan) -> anyhow::Result<Vec<Plan>> {
     let count = plan.devices().div_ceil(PER_PROCESS).max(1);
     if count == 1 {
@@ -225,6 +239,7 @@ fn shares(plan: &Plan) -> anyhow::Result<Vec<Plan>> {
             .map(|crowd| match crowd.part {
                 Part::Speaker if of > 0 => Crowd { count: 0, ..*crowd },
                 Part::Speaker => *crowd,
+                Part::Caller => Crowd { first: of, ..*crowd },
                 _ => share(crowd, of),
             })
             .collect();

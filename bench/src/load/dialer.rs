@@ -66,10 +66,8 @@ impl Dialer {
             socket.set_recv_buffer_size(STALLED_BUFFER)?;
             socket.set_tcp_mss(STALLED_SEGMENT)?;
         }
-        if address.ip() == IpAddr::V4(Ipv4Addr::LOCALHOST) && at as u32 >= PER_SOURCE {
-            let source =
-                Ipv4Addr::new(127, 1, (number >> 16) as u8, 1 + (at as u32 / PER_SOURCE % 250) as u8);
-            socket.bind(&SocketAddr::from((source, 0)).into()).map_err(explain)?;
+        if address.ip() == IpAddr::V4(Ipv4Addr::LOCALHOST) && number >= PER_SOURCE {
+            socket.bind(&SocketAddr::from((source(number), 0)).into()).map_err(explain)?;
         }
         match socket.connect(&address.into()) {
             Err(error) if error.raw_os_error() != Some(Errno::INPROGRESS.raw_os_error()) => {
@@ -86,6 +84,12 @@ impl Dialer {
             _ => Ok(Layer::Plain),
         }
     }
+}
+
+/// The loopback address from which the device with this number connects, whichever process plays it.
+fn source(number: u32) -> Ipv4Addr {
+    let [_, _, high, low] = (number / PER_SOURCE).to_be_bytes();
+    Ipv4Addr::new(127, 1, high, low)
 }
 
 /// Says what to do where descriptors or ports have run out.

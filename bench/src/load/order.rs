@@ -22,10 +22,12 @@ pub enum Order {
 /// From a generator process.
 #[derive(Debug, Serialize, Deserialize)]
 pub enum Word {
-    /// So many devices are logged in.
+    /// So many devices are logged in, or, once all were, have been reached.
     Open(u32),
     /// All are, and whatever has to be prepared is.
     Ready,
+    /// Everybody has been reached who had to be.
+    Reached,
     Tally(Box<Tally>),
     /// It cannot go on; what it has counted until then.
     Failed {

@@ -52,6 +52,8 @@ pub enum Part {
     Scribe,
     /// Fills a conversation of its own, then reads it.
     Reader,
+    /// Tells each idle device of its process something; there is one in every process.
+    Caller,
 }
 
 /// Devices with the same part, numbered in a row.
@@ -107,6 +109,8 @@ pub enum Deed {
     Scribes { in_flight: u32, conversations: u32 },
     /// Each reader fills its conversation with so many messages and reads `page` of them from random places.
     Read { pace: Pace, messages: u32, page: u32 },
+    /// Each caller tells every idle device of its process something, not stored.
+    Call { in_flight: u32 },
 }
 
 /// The whole of it, the first line that a generator process reads.

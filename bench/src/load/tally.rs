@@ -22,6 +22,8 @@ pub struct Tally {
     pub repeated: u64,
     /// Times a device was told that it is behind and had to pull.
     pub pulled: u64,
+    /// Logins that the server put off, and that were tried again.
+    pub sent_away: u64,
     /// Devices that resumed their session at the latest login.
     pub resumed: u64,
     /// The highest number of a message that a listener has got.
@@ -40,6 +42,7 @@ impl Tally {
         self.read_messages += other.read_messages;
         self.repeated += other.repeated;
         self.pulled += other.pulled;
+        self.sent_away += other.sent_away;
         self.resumed += other.resumed;
         self.last = self.last.max(other.last);
         self.delivery.add(&other.delivery);

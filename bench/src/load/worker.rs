@@ -17,7 +17,7 @@ const TAIL: u64 = 20 * SECOND;
 /// How long nobody may get on with logging in.
 const STUCK: u64 = 30 * SECOND;
 const TELL_EVERY: u64 = 200 * MILLISECOND;
-/// Acknowledgements that wait for more go at the latest after this, and signs of life at every fifteenth time.
+/// Acknowledgements that wait for more go at the latest after this. Each time every fifteenth device shows a sign of life.
 const REFRESH_EVERY: u64 = 3 * SECOND;
 const ALIVE_EVERY: u64 = 15;
 
@@ -57,7 +57,15 @@ struct Worker {
     told_at: u64,
     refreshed_at: u64,
     refreshed: u64,
+    reaching: Option<Reaching>,
     ended: bool,
+}
+
+/// Devices are being reached.
+struct Reaching {
+    count: u32,
+    /// Since when no other one has been.
+    since: u64,
 }
 
 impl Worker {
@@ -74,6 +82,7 @@ impl Worker {
             told_at: 0,
             refreshed_at: clock::now(),
             refreshed: 0,
+            reaching: None,
             ended: false,
         })
     }
@@ -114,7 +123,11 @@ impl Worker {
                 (self.next, self.opening, self.opened_at) = (0, true, clock::now());
             }
             Order::Cut => self.engine.cut(),
-            Order::Go => self.scenario.go(&mut self.engine)?,
+            Order::Go => {
+                self.scenario.go(&mut self.engine)?;
+                let reaching = Reaching { count: 0, since: clock::now() };
+                self.reaching = self.scenario.reached().map(|_| reaching);
+            }
             Order::Measure => self.scenario.book().begin(),
             Order::Stop => {
                 self.scenario.book().end();
@@ -134,13 +147,14 @@ impl Worker {
             }
             self.next += 1;
         }
-        Ok(())
+        self.engine.dial_returning(clock::now())
     }
 
     /// Whether something is to be told, or has gone wrong.
     fn watch(&mut self) -> anyhow::Result<()> {
         let now = clock::now();
-        if self.opening && self.next == self.engine.conns.len() && self.engine.under_way == 0 {
+        let settled = self.engine.under_way == 0 && self.engine.returning.is_empty();
+        if self.opening && self.next == self.engine.conns.len() && settled {
             self.opening = false;
             self.preparing = true;
             self.scenario.prepare(&mut self.engine)?;
@@ -150,7 +164,7 @@ impl Worker {
             tell(&Word::Open(self.engine.ready as u32))?;
             tell(&Word::Ready)?;
         }
-        if self.opening && now > self.opened_at + STUCK {
+        if self.opening && self.engine.under_way > 0 && now > self.opened_at + STUCK {
             bail!("{} logins were not answered within {} s", self.engine.under_way, STUCK / SECOND);
         }
         if let Some(since) = self.stopping {
@@ -166,11 +180,35 @@ impl Worker {
         }
         if now > self.told_at + TELL_EVERY {
             self.told_at = now;
-            if self.opening {
-                tell(&Word::Open(self.engine.ready as u32))?;
+            match &self.reaching {
+                Some(reaching) => tell(&Word::Open(reaching.count))?,
+                None if self.opening => tell(&Word::Open(self.engine.ready as u32))?,
+                None => {}
             }
         }
+        self.reach(now)?;
         self.refresh(now)
+    }
+
+    /// Tells when everybody is reached.
+    fn reach(&mut self, now: u64) -> anyhow::Result<()> {
+        let (Some(reaching), Some((reached, all))) = (&mut self.reaching, self.scenario.reached()) else {
+            return Ok(());
+        };
+        if reached == all {
+            self.reaching = None;
+            return tell(&Word::Reached);
+        }
+        if reached > reaching.count {
+            *reaching = Reaching { count: reached, since: now };
+        }
+        ensure!(
+            now < reaching.since + TAIL,
+            "lost: {} of {all} devices were not reached, the last one {} s ago",
+            all - reached,
+            TAIL / SECOND
+        );
+        Ok(())
     }
 
     /// Acknowledges what few messages came, and shows signs of life.
@@ -178,8 +216,8 @@ impl Worker {
         if now > self.refreshed_at + REFRESH_EVERY {
             self.refreshed_at = now;
             self.refreshed += 1;
-            let alive = self.refreshed.is_multiple_of(ALIVE_EVERY);
             for at in 0..self.engine.conns.len() {
+                let alive = (self.refreshed + at as u64).is_multiple_of(ALIVE_EVERY);
                 self.engine.refresh(at, alive)?;
             }
         }

@@ -32,13 +32,14 @@ pub fn advice(connections: u64) -> String {
     )
 }
 
-/// Whether a server that is started here, and the generator processes, can have so many connections.
+/// Whether the servers that are started here, so many, and the generator processes can have so many connections.
 ///
 /// # Errors
 /// What to change, if not.
-pub fn ensure_room(connections: u32, own_server: bool) -> anyhow::Result<()> {
-    let (most, connections) = (limits().1, u64::from(connections));
-    let server = if own_server { connections + SERVER_SPARE } else { 0 };
+pub fn ensure_room(connections: u32, servers: Option<u32>) -> anyhow::Result<()> {
+    let (most, each) = (limits().1, connections.div_ceil(servers.unwrap_or(1).max(1)));
+    let connections = u64::from(connections);
+    let server = servers.map_or(0, |_| u64::from(each) + SERVER_SPARE);
     let generator = connections.min(PER_PROCESS.into()) + GENERATOR_SPARE;
     ensure!(
         most >= server.max(generator),
@@ -55,9 +56,9 @@ mod tests {
     #[test]
     fn what_cannot_be_held_is_told_before() {
         let (_, most) = limits();
-        assert!(ensure_room(1, true).is_ok());
+        assert!(ensure_room(1, Some(1)).is_ok());
         if let Ok(most) = u32::try_from(most) {
-            let error = ensure_room(most, true).unwrap_err().to_string();
+            let error = ensure_room(most, Some(1)).unwrap_err().to_string();
             assert!(error.contains("ulimit -n"), "{error}");
         }
     }

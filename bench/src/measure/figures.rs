@@ -25,7 +25,14 @@ pub mod name {
     pub const RESUME_CPU: &str = "resume_cpu_us";
     pub const SECONDS: &str = "seconds";
     pub const REPEATED: &str = "repeated";
+    pub const SENT_AWAY: &str = "sent_away";
     pub const PULLED: &str = "pulled";
+    /// The most memory in use on the whole machine, and what was in use before.
+    pub const IN_USE: &str = "memory_in_use";
+    pub const IN_USE_BEFORE: &str = "memory_in_use_before";
+    /// Anonymous memory of all processes of the generator, for each connection.
+    pub const LOAD_BYTES: &str = "load_bytes_per_connection";
+    pub const REACH_SECONDS: &str = "reach_seconds";
 }
 
 /// One run's figures.

@@ -2,6 +2,9 @@
 
 use std::time::Duration;
 
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
+
 use anyhow::Context as _;
 
 /// Processor time that the machine has spent since it started, on anything.
@@ -25,6 +28,43 @@ pub fn memory(key: &str) -> Option<u64> {
     let text = std::fs::read_to_string("/proc/meminfo").ok()?;
     let line = text.lines().find_map(|line| line.strip_prefix(key)?.strip_prefix(':'))?;
     Some(line.trim().trim_end_matches(" kB").parse::<u64>().ok()? * 1024)
+}
+
+/// Memory that is in use on the whole machine: what could not be had by a new process, in bytes.
+pub fn memory_in_use() -> Option<u64> {
+    Some(memory("MemTotal")?.saturating_sub(memory("MemAvailable")?))
+}
+
+/// The most memory in use, looked at every second.
+pub struct Peak {
+    most: Arc<AtomicU64>,
+    ended: Arc<AtomicBool>,
+}
+
+impl Peak {
+    pub fn watch() -> anyhow::Result<Peak> {
+        let peak = Peak { most: Arc::default(), ended: Arc::default() };
+        let (most, ended) = (peak.most.clone(), peak.ended.clone());
+        let watch = move || {
+            while !ended.load(Ordering::Relaxed) {
+                most.fetch_max(memory_in_use().unwrap_or_default(), Ordering::Relaxed);
+                std::thread::sleep(Duration::from_secs(1));
+            }
+        };
+        std::thread::Builder::new().name("peak".into()).spawn(watch)?;
+        Ok(peak)
+    }
+
+    /// Bytes, so far.
+    pub fn bytes(&self) -> u64 {
+        self.most.load(Ordering::Relaxed).max(memory_in_use().unwrap_or_default())
+    }
+}
+
+impl Drop for Peak {
+    fn drop(&mut self) {
+        self.ended.store(true, Ordering::Relaxed);
+    }
 }
 
 #[cfg(test)]

@@ -43,6 +43,13 @@ pub struct ServerArgs {
     pub connectors: Option<u16>,
 }
 
+impl ServerArgs {
+    /// Processes that devices connect to.
+    pub fn servers(&self) -> u32 {
+        self.zookeeper.as_ref().map_or(1, |_| self.connectors.unwrap_or(1).into())
+    }
+}
+
 /// A running gateway; stopped and its data removed when dropped.
 pub struct Server {
     nodes: Vec<Node>,
@@ -118,7 +125,7 @@ fn roles(args: &ServerArgs) -> Vec<Role> {
     match args.zookeeper {
         None => vec![Role::Whole],
         Some(_) => {
-            let connectors = std::iter::repeat_n(Role::Connector, args.connectors.unwrap_or(1).into());
+            let connectors = std::iter::repeat_n(Role::Connector, args.servers() as usize);
             std::iter::once(Role::Channel).chain(connectors).collect()
         }
     }

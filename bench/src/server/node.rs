@@ -162,6 +162,7 @@ listen = "{quic}"
 listen = "{http}"
 {tls}[limits]
 accepts_per_second = 1000000
+creations_at_once = 1000000
 [auth]
 issuer = "{}"
 audience = "{}"

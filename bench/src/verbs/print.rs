@@ -37,14 +37,21 @@ pub fn figures(label: &str, work: &Work, record: &Record, settings: &Settings) {
     }
 }
 
+const GIB: f64 = 1.0 / (1 << 30) as f64;
+
 /// Title, figure, unit, and what to multiply it with.
 const LINES: &[(&str, &str, &str, f64)] = &[
     ("rate", name::PER_SECOND, "/s", 1.0),
     ("acknowledged", name::ACCEPTED, "/s", 1.0),
     ("per connection", name::BYTES, " B", 1.0),
+    ("memory in use", name::IN_USE, " GiB of the machine", GIB),
+    ("before", name::IN_USE_BEFORE, " GiB", GIB),
+    ("generator", name::LOAD_BYTES, " B for each", 1.0),
+    ("all reached", name::REACH_SECONDS, " s after the first was told", 1.0),
     ("server CPU", name::CPU, " µs each (= seconds per million)", 1.0),
     ("CPU of a resumption", name::RESUME_CPU, " µs", 1.0),
     ("resumed", name::RESUMED, " devices", 1.0),
+    ("sent away", name::SENT_AWAY, " times, to come back later", 1.0),
     ("between nodes", name::LINK_BYTES, " B for each", 1.0),
     ("frames a write", name::FRAMES, "", 1.0),
     ("appends a commit", name::APPENDS, "", 1.0),
@@ -55,7 +62,9 @@ const LINES: &[(&str, &str, &str, f64)] = &[
 
 fn title_of<'a>(title: &'a str, work: &Work) -> &'a str {
     match (title, &work.load) {
-        ("rate", Load::Idle { .. } | Load::Logins { .. } | Load::Storm { .. }) => "logins",
+        ("rate", Load::Idle { .. } | Load::Reach { .. } | Load::Logins { .. } | Load::Storm { .. }) => {
+            "logins"
+        }
         ("rate", Load::Accepts { .. }) => "accepts",
         ("rate", Load::Append { .. }) => "records",
         ("rate", Load::Read { .. }) => "reads",
@@ -110,6 +119,9 @@ pub fn describe(work: &Work, settings: &Settings) -> String {
             format!("{readers} readers, {}, pages of {page} from {messages} of {bytes} B", paced(pace))
         }
         Load::Idle { connections } => format!("{connections} idle connections"),
+        Load::Reach { devices, hold } => {
+            format!("{devices} devices that stay for {} s and are told something", hold.as_secs())
+        }
         Load::Logins { connections } => format!("{connections} logins"),
         Load::Storm { devices } => format!("{devices} devices come back at once"),
         Load::Accepts { connections } => format!("{connections} bare connections"),
@@ -132,6 +144,7 @@ fn kept(stored: bool) -> &'static str {
 fn checked(work: &Work) -> &'static str {
     match work.load {
         Load::Idle { .. } | Load::Logins { .. } | Load::Accepts { .. } => "every device was let in",
+        Load::Reach { .. } => "every device was let in, stayed, and got what it was told, once",
         Load::Storm { .. } => "every device is back and has every message once, in order",
         Load::Scribes { .. } => "every message has the next number of its conversation",
         Load::Read { .. } => "every page holds what was written, in order",

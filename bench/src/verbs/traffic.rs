@@ -1,5 +1,7 @@
 //! The verbs, and what each of them does.
 
+use std::time::Duration;
+
 use anyhow::{bail, ensure};
 use clap::{Args, ValueEnum};
 
@@ -16,14 +18,22 @@ pub struct Idle {
     /// Stored pushes that each connection gets and does not acknowledge. Its memory is measured before and after them
     #[arg(long, default_value_t = 0)]
     pub unacked: usize,
+    /// Hold the connections for so many seconds of heartbeats, then tell each of them something: the memory of the whole
+    /// machine, and whether everybody is reached. No warm-up then
+    #[arg(long, value_name = "S", conflicts_with = "unacked", value_parser = clap::value_parser!(u64).range(1..=86_400))]
+    pub hold: Option<u64>,
     #[command(flatten)]
     pub common: Common,
 }
 
 impl Idle {
     pub fn run(self) -> anyhow::Result<()> {
-        match self.unacked {
-            0 => self.common.run("idle", Load::Idle { connections: self.connections }),
+        match (self.unacked, self.hold) {
+            (0, None) => self.common.run("idle", Load::Idle { connections: self.connections }),
+            (0, Some(hold)) => {
+                let hold = Duration::from_secs(hold);
+                self.common.run("idle", Load::Reach { devices: self.connections, hold })
+            }
             _ => super::unacked::run(&self),
         }
     }

@@ -107,6 +107,7 @@ pub fn storm(work: &Work, devices: u32, settings: &Settings) -> anyhow::Result<F
     figures.set(name::SECONDS, took.as_secs_f64());
     figures.set_if(name::CPU, cost.cpu.map(|cpu| cpu * 1e6 / f64::from(devices)));
     figures.set(name::RESUMED, tally.resumed as f64);
+    figures.set(name::SENT_AWAY, tally.sent_away as f64);
     figures.set(name::PULLED, tally.pulled as f64);
     figures.set(name::P50, tally.delivery.quantile(0.5));
     figures.set(name::MAX, tally.delivery.max());
@@ -150,7 +151,8 @@ fn acquaint(target: &mut Target, work: &Work, settings: &Settings, connections: 
     }
 }
 
-fn plan(work: &Work, settings: &Settings, target: &Target, first: u32, count: u32) -> Plan {
+/// Idle devices, numbered from `first` on.
+pub fn plan(work: &Work, settings: &Settings, target: &Target, first: u32, count: u32) -> Plan {
     Plan {
         speech: target.speech(work.transport, "", work.qos),
         addresses: target.addresses(work.transport),

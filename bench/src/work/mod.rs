@@ -4,18 +4,21 @@
 //! |---|---|
 //! | `steady` | traffic over a time: fan-out, pairs, scribes, readers |
 //! | `arrival` | logins: idle connections, storms, accepts |
+//! | `reach` | devices that stay for long, and are each told something |
 //! | `settled` | a run that is repeated where others kept the machine busy |
 
 use std::time::Duration;
 
 use clap::Args;
 
+use crate::load::crew::PER_PROCESS;
 use crate::load::plan::{Pace, Transport};
 use crate::measure::descriptors;
 use crate::measure::figures::Figures;
 use crate::target::{TargetArgs, Who};
 
 mod arrival;
+mod reach;
 pub mod settled;
 mod steady;
 
@@ -34,6 +37,8 @@ pub enum Load {
     Read { readers: u32, messages: u32, page: u32, pace: Pace },
     /// Connections that do nothing: memory of each.
     Idle { connections: u32 },
+    /// Devices that stay for so long and are then told something, each its own: the memory of the whole machine.
+    Reach { devices: u32, hold: Duration },
     /// Logins and, of the gateway, resumptions: processor time of each.
     Logins { connections: u32 },
     /// All devices come back at once.
@@ -54,11 +59,13 @@ pub struct Work {
     pub load: Load,
     /// Longer than usual, where a state has to build up first.
     pub warm_up: Option<Duration>,
+    /// It is about a cluster with so many connectors, unless another number is asked for.
+    pub connectors: Option<u16>,
 }
 
 impl Work {
     pub fn new(who: Who, load: Load) -> Work {
-        Work { who, transport: Transport::Tcp, qos: 0, load, warm_up: None }
+        Work { who, transport: Transport::Tcp, qos: 0, load, warm_up: None, connectors: None }
     }
 
     /// Connections that the server has to hold.
@@ -70,6 +77,7 @@ impl Work {
             Load::Scribes { scribes, .. } => scribes,
             Load::Read { readers, .. } => readers,
             Load::Idle { connections } | Load::Logins { connections } => connections + arrival::WARM_UP,
+            Load::Reach { devices, .. } => devices + devices.div_ceil(PER_PROCESS),
             Load::Storm { devices } => devices + 1,
             Load::Accepts { connections } => connections,
             Load::Append { .. } => 0,
@@ -105,6 +113,11 @@ impl Work {
                 by(connections, 10);
             }
             Load::Storm { devices } => by(devices, 10),
+            Load::Reach { devices, hold } => {
+                by(devices, 10);
+                *hold = hold.mul_f64(scale.min(1.0)).max(Duration::from_secs(1));
+                self.connectors = self.connectors.map(|count| (f64::from(count) * scale).ceil() as u16);
+            }
             Load::Append { .. } => {}
         }
         self
@@ -144,10 +157,16 @@ impl Work {
     /// If it cannot be started or reached, ends meanwhile, refuses, or loses something. What was counted until then is
     /// in the error's chain.
     pub fn perform(&self, settings: &Settings) -> anyhow::Result<Figures> {
+        let mut settings = settings.clone();
+        let own = &mut settings.target.own;
+        own.connectors = own.connectors.or(self.connectors);
+        let (settings, servers) = (&settings, settings.target.own.servers());
         let own_server = self.who != Who::Ours || settings.target.servers.is_empty();
-        descriptors::ensure_room(self.connections(), own_server && self.transport != Transport::Quic)?;
+        let own_server = own_server && self.transport != Transport::Quic;
+        descriptors::ensure_room(self.connections(), own_server.then_some(servers))?;
         match &self.load {
             Load::Idle { connections } => arrival::idle(self, *connections, settings),
+            Load::Reach { devices, hold } => reach::perform(self, *devices, *hold, settings),
             Load::Logins { connections } => arrival::logins(self, *connections, settings),
             Load::Storm { devices } => arrival::storm(self, *devices, settings),
             Load::Accepts { connections } => arrival::accepts(self, *connections, settings),

@@ -107,7 +107,8 @@ fn plan(work: &Work, settings: &Settings, target: &Target) -> anyhow::Result<Pla
     })
 }
 
-fn memory(target: &Target) -> Option<u64> {
+/// Anonymous bytes of its processes, where they are known.
+pub fn memory(target: &Target) -> Option<u64> {
     let pids = target.pids();
     match pids.is_empty() {
         true => None,

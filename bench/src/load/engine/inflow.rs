@@ -5,6 +5,7 @@ use rustix::event::epoll::{self, EventData, EventFlags};
 use rustix::io::Errno;
 
 use super::Engine;
+use crate::load::clock;
 use crate::load::conn::{Link, State};
 use crate::load::layer::Layer;
 use crate::load::plan::Part;
@@ -150,6 +151,10 @@ impl Engine {
     }
 
     fn tell(&mut self, at: usize, event: Event<'_>, scenario: &mut dyn Scenario) -> anyhow::Result<()> {
+        if let Event::SentAway { delay_ms, why } = event {
+            scenario.book().tally.sent_away += 1;
+            return self.sent_away(at, delay_ms, &why);
+        }
         if let Event::Ready = event {
             if self.conns[at].state != State::Greeting {
                 return Ok(());
@@ -163,6 +168,22 @@ impl Engine {
             }
         }
         scenario.event(self, at, event)
+    }
+
+    /// Who is sent away instead of being let in comes back as clients do: after once to twice the time it was told.
+    fn sent_away(&mut self, at: usize, delay_ms: u32, why: &str) -> anyhow::Result<()> {
+        let conn = &mut self.conns[at];
+        if conn.state != State::Greeting {
+            bail!("{:?} {}: {why}", conn.device.part, conn.device.number);
+        }
+        conn.cut();
+        if let Some(quic) = &mut self.quic {
+            quic.cut(at);
+        }
+        let delay = f64::from(delay_ms) * rand::random_range(1.0..2.0);
+        self.under_way -= 1;
+        self.returning.push((clock::now() + delay as u64 * clock::MILLISECOND, at));
+        Ok(())
     }
 
     pub(super) fn welcome(&mut self, at: usize) {

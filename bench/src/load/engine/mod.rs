@@ -40,6 +40,8 @@ pub struct Engine {
     /// Devices whose login is under way, and that are logged in.
     pub under_way: usize,
     pub ready: usize,
+    /// Devices that were sent away while they logged in, and when each comes back.
+    pub returning: Vec<(u64, usize)>,
     /// There is something to read from who commands.
     pub commanded: bool,
 }
@@ -77,6 +79,7 @@ impl Engine {
             dirty: Vec::new(),
             under_way: 0,
             ready: 0,
+            returning: Vec::new(),
             commanded: false,
         })
     }
@@ -98,9 +101,16 @@ impl Engine {
         Ok(())
     }
 
+    /// Sets the logins of those under way again who have waited as long as they were told to.
+    pub fn dial_returning(&mut self, now: u64) -> anyhow::Result<()> {
+        let due: Vec<usize> = self.returning.extract_if(.., |(at, _)| *at <= now).map(|(_, at)| at).collect();
+        due.into_iter().try_for_each(|at| self.dial(at))
+    }
+
     /// Cuts all connections but the speaker's.
     pub fn cut(&mut self) {
         (self.ready, self.under_way) = (0, 0);
+        self.returning.clear();
         for (at, conn) in self.conns.iter_mut().enumerate() {
             if conn.device.part == Part::Speaker {
                 self.ready += usize::from(conn.state == State::Ready);

@@ -186,7 +186,7 @@ impl Scenario for Fanout {
             Event::Behind { .. } => self.pull(engine, at)?,
             Event::Page { messages, more, .. } => self.page(engine, at, messages, more)?,
             Event::Ready => self.ready(engine, at)?,
-            Event::Nothing => {}
+            Event::SentAway { .. } | Event::Nothing => {}
         }
         Ok(())
     }

@@ -8,6 +8,7 @@ use super::plan::{Deed, Plan};
 use super::speech::Event;
 
 mod book;
+mod call;
 mod fanout;
 mod hold;
 mod pairs;
@@ -49,6 +50,12 @@ pub trait Scenario {
         None
     }
 
+    /// How many devices have been reached, and how many have to be: where that is what the traffic is about, it ends by
+    /// itself.
+    fn reached(&self) -> Option<(u32, u32)> {
+        None
+    }
+
     fn book(&mut self) -> &mut Book;
 }
 
@@ -66,6 +73,7 @@ pub fn of(plan: &Plan) -> anyhow::Result<Box<dyn Scenario>> {
             Box::new(scribes::Scribes::new(plan, in_flight, conversations))
         }
         Deed::Read { pace, messages, page } => Box::new(readers::Readers::new(plan, pace, messages, page)),
+        Deed::Call { in_flight } => Box::new(call::Call::new(plan, in_flight)),
     })
 }
 

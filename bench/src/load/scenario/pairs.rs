@@ -134,7 +134,7 @@ impl Scenario for Pairs {
                 }
             }
             Event::Repeated => self.book.tally.repeated += 1,
-            Event::Delivered { .. } | Event::Ready | Event::Nothing => return Ok(()),
+            Event::Delivered { .. } | Event::Ready | Event::SentAway { .. } | Event::Nothing => return Ok(()),
         }
         self.refill(engine, of)
     }

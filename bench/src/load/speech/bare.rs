@@ -21,7 +21,7 @@ impl Speech for Bare {
             Part::Receiver => Kind::Receiver,
             Part::Listener | Part::Stalled => Kind::Listener,
             // Bare accepts: a connection is all there is.
-            Part::Idle | Part::Scribe | Part::Reader => return Ok(()),
+            Part::Idle | Part::Scribe | Part::Reader | Part::Caller => return Ok(()),
         };
         let hello: [u8; HELLO_BYTES] = hello(kind, device.number);
         out.extend_from_slice(&hello);

@@ -6,6 +6,7 @@ use prost::Message as _;
 use protocol::frame::{self, FLAG_BATCH, Peek};
 use protocol::limit::{FRAME_HEADER_BYTES, MAX_FRAME_BYTES};
 use protocol::preface::PREFACE;
+use protocol::v1::go_away::Verdict;
 use protocol::v1::{
     ClientFrame, ClientInfo, Content, Error, GoAway, Hello, Ping, Resume, Send, Sync, SyncRange, SyncResult,
     Welcome, client_frame, welcome,
@@ -112,6 +113,7 @@ impl Speech for Gateway {
             To::All => send.conversation.clone_from(&self.group),
             To::Receiver(number) => send.to_user = self.minter.name(&format!("r{number}")),
             To::Own(number) => send.to_user = self.minter.name(&format!("k{}-{number}", device.number)),
+            To::Idle(number) => send.to_user = self.minter.name(&crate::fleet::user(number as usize)),
         }
         say(publish.id, client_frame::Body::Send(send), out);
     }
@@ -166,6 +168,7 @@ fn user(device: &Device) -> String {
         Part::Receiver => format!("r{number}"),
         Part::Scribe => format!("w{number}"),
         Part::Reader => format!("h{number}"),
+        Part::Caller => format!("c{number}"),
     }
 }
 
@@ -195,8 +198,12 @@ fn said<'a>(device: &mut Device, kind: u32, re: u64, body: &'a [u8]) -> anyhow::
             bail!("the gateway answers {code}: {message}")
         }
         GO_AWAY => {
-            let GoAway { code, reason, .. } = GoAway::decode(body)?;
-            bail!("the gateway sends away with {code}: {reason}")
+            let away = GoAway::decode(body)?;
+            let why = format!("the gateway sends away with {}: {}", away.code, away.reason);
+            if away.verdict() == Verdict::Never {
+                bail!(why);
+            }
+            Event::SentAway { delay_ms: away.delay_ms, why }
         }
         _ => Event::Nothing,
     })

@@ -38,6 +38,8 @@ pub enum To {
     Receiver(u32),
     /// Into one of the scribe's or reader's own conversations.
     Own(u32),
+    /// To the idle device with this number.
+    Idle(u32),
 }
 
 /// A message to send.
@@ -76,6 +78,11 @@ pub enum Event<'a> {
         id: u64,
         messages: Vec<(u64, Vec<u8>)>,
         more: bool,
+    },
+    /// The server takes nobody more for now: come back, not before so many milliseconds.
+    SentAway {
+        delay_ms: u32,
+        why: String,
     },
     Nothing,
 }

@@ -51,7 +51,9 @@ impl Speech for Mqtt {
         let mut front = Vec::with_capacity(16);
         match publish.to {
             To::All => text("all", &mut front),
-            To::Receiver(number) | To::Own(number) => text(&format!("to/{number}"), &mut front),
+            To::Receiver(number) | To::Own(number) | To::Idle(number) => {
+                text(&format!("to/{number}"), &mut front)
+            }
         }
         if self.qos > 0 {
             front.extend_from_slice(&packet_id(publish.id).to_be_bytes());
@@ -101,7 +103,7 @@ fn topic(device: &Device) -> Option<String> {
         Part::Listener | Part::Stalled => Some("all".into()),
         Part::Receiver => Some(format!("to/{}", device.number)),
         Part::Idle => Some(format!("idle/{}", device.number)),
-        Part::Speaker | Part::Sender | Part::Scribe | Part::Reader => None,
+        Part::Speaker | Part::Sender | Part::Scribe | Part::Reader | Part::Caller => None,
     }
 }
 

@@ -24,7 +24,9 @@ impl Speech for Nats {
         let length = publish.payload.len();
         let head = match publish.to {
             To::All => format!("PUB all {length}\r\n"),
-            To::Receiver(number) | To::Own(number) => format!("PUB to.{number} {length}\r\n"),
+            To::Receiver(number) | To::Own(number) | To::Idle(number) => {
+                format!("PUB to.{number} {length}\r\n")
+            }
         };
         out.extend_from_slice(head.as_bytes());
         out.extend_from_slice(publish.payload);
@@ -65,7 +67,7 @@ fn subject(device: &Device) -> Option<String> {
         Part::Listener | Part::Stalled => Some("all".into()),
         Part::Receiver => Some(format!("to.{}", device.number)),
         Part::Idle => Some(format!("idle.{}", device.number)),
-        Part::Speaker | Part::Sender | Part::Scribe | Part::Reader => None,
+        Part::Speaker | Part::Sender | Part::Scribe | Part::Reader | Part::Caller => None,
     }
 }
 
