@@ -18,7 +18,7 @@ use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
 
 use crate::attach::Refusal;
-use crate::bucket::Bucket;
+use crate::bucket::{Bucket, Rate};
 use crate::connection::Connection;
 use crate::connector::Connector;
 use crate::handshake::{Failed, LoggedIn, handshake};
@@ -68,13 +68,13 @@ impl Connector {
         F: Future<Output = ()> + Send + 'static,
     {
         let (connector, stop) = (self.clone(), stop.clone());
-        let mut bucket =
-            Bucket::new(self.core.config.accepts_per_second, self.core.config.accepts_per_second);
+        let accepts = self.core.config.accepts_per_second;
+        let (mut bucket, rate) = (Bucket::default(), Rate { per_second: accepts, burst: accepts });
         self.tasks.spawn(async move {
             let started = Instant::now();
             loop {
                 // What comes faster waits in the kernel's listen queue.
-                if let Err(wait) = bucket.take(started.elapsed()) {
+                if let Err(wait) = bucket.take(rate, started.elapsed()) {
                     tokio::time::sleep(wait).await;
                     continue;
                 }

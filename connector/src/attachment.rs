@@ -18,23 +18,22 @@ pub(crate) struct Attachment {
     pub core: Arc<Core>,
     pub seat: Seat,
     pub session: Session,
-    keep: bool,
 }
 
 impl Attachment {
     /// An attachment whose connection has not started: nobody could resume it.
     pub fn new(core: Arc<Core>, seat: Seat, session: Session) -> Self {
-        Self { core, seat, session, keep: false }
+        Self { core, seat, session }
     }
 
     /// From now on a lost connection leaves the session to be resumed.
     pub fn started(&mut self) {
-        self.keep = true;
+        self.seat.keeps_session = true;
     }
 
     /// The connection ends on purpose: with a code, or because the device said Bye.
     pub fn ends_with(&mut self, code: Option<Code>) {
-        self.keep = match code {
+        self.seat.keeps_session = match code {
             // Everything here ends; another process knows nothing of the session.
             None | Some(Code::SHUTTING_DOWN) => false,
             Some(code) => code.verdict() == Verdict::Resume,
@@ -44,13 +43,13 @@ impl Attachment {
 
 impl Drop for Attachment {
     fn drop(&mut self) {
-        let Attachment { core, seat, keep, .. } = self;
+        let Attachment { core, seat, .. } = self;
         core.metrics.ended.add(1);
         if !seat.leave(core.seconds()) {
             // A later connection has the session.
             return;
         }
-        if *keep {
+        if seat.keeps_session {
             announce(core, &seat.handle);
         } else {
             end(core, &seat.handle);

@@ -39,20 +39,24 @@ thread_local! {
 pub(crate) struct Connection<T> {
     io: T,
     attachment: Attachment,
+    // Boxed: hardly any device has them at a given time, and every device has a connection.
     /// Bytes of frames not handled yet.
-    unread: BytesMut,
-    /// Messages of a batch frame not handled yet. Boxed: hardly anybody has one.
+    unread: Option<Box<BytesMut>>,
+    /// Messages of a batch frame not handled yet.
     batch: Option<Box<Messages<ClientFrame>>>,
     /// Messages that this poll may still handle.
     left: u32,
     /// Bytes of frames the transport has not taken yet.
-    unwritten: BytesMut,
+    unwritten: Option<Box<BytesMut>>,
     flushing: bool,
     /// The transport did not take everything when it was last offered.
     behind: bool,
     closing: Option<Box<Closing>>,
     _place: Place,
 }
+
+// With what the runtime adds for a task it fits into 256 bytes.
+const _: () = assert!(size_of::<Connection<tokio::net::TcpStream>>() <= 144);
 
 /// Why the loop ends.
 enum End {
@@ -109,10 +113,10 @@ impl<T: Transport> Connection<T> {
         Self {
             io,
             attachment,
-            unread: rest,
+            unread: (!rest.is_empty()).then(|| Box::new(rest)),
             batch: None,
             left: 0,
-            unwritten: BytesMut::new(),
+            unwritten: None,
             flushing: false,
             behind: false,
             closing: None,
@@ -144,16 +148,18 @@ impl<T: Transport> Connection<T> {
     /// Writes until outbox and transport are empty (Ready) or the transport takes no more (Pending).
     fn poll_write_out(&mut self, written: &mut usize, cx: &mut Context<'_>) -> Poll<Result<(), End>> {
         loop {
-            while !self.unwritten.is_empty() {
-                let n = ready!(Pin::new(&mut self.io).poll_write(cx, &self.unwritten))?;
-                self.unwritten.advance(n);
+            while let Some(unwritten) = &mut self.unwritten {
+                let n = ready!(Pin::new(&mut self.io).poll_write(cx, unwritten))?;
+                unwritten.advance(n);
                 *written += n;
+                if unwritten.is_empty() {
+                    self.unwritten = None;
+                }
             }
             if !WRITE.with_borrow_mut(|scratch| self.poll_write_some(scratch, written, cx))? {
                 break;
             }
         }
-        self.unwritten = BytesMut::new();
         if self.flushing {
             ready!(Pin::new(&mut self.io).poll_flush(cx))?;
             self.flushing = false;
@@ -181,7 +187,7 @@ impl<T: Transport> Connection<T> {
         };
         *written += taken;
         if taken < scratch.len() {
-            self.unwritten.extend_from_slice(&scratch[taken..]);
+            self.unwritten.get_or_insert_default().extend_from_slice(&scratch[taken..]);
         }
         Ok(true)
     }
@@ -205,7 +211,7 @@ impl<T: Transport> Connection<T> {
             }
             let Attachment { core, seat, .. } = &self.attachment;
             seat.handle.heard(core.seconds());
-            self.unread.extend_from_slice(read.filled());
+            self.unread.get_or_insert_default().extend_from_slice(read.filled());
             Poll::Ready(self.handle_frames().map(drop))
         })
     }
@@ -220,9 +226,7 @@ impl<T: Transport> Connection<T> {
             }
             self.left -= 1;
         }
-        if self.unread.is_empty() {
-            self.unread = BytesMut::new();
-        }
+        self.unread.take_if(|unread| unread.is_empty());
         Ok(self.left < before)
     }
 
@@ -235,8 +239,9 @@ impl<T: Transport> Connection<T> {
             }
             return Ok(Some(message));
         }
-        let Peek::Whole(length) = frame::peek(&self.unread, MAX_FRAME_BYTES)? else { return Ok(None) };
-        let frame = frame::open(self.unread.split_to(length).freeze())?;
+        let Some(unread) = &mut self.unread else { return Ok(None) };
+        let Peek::Whole(length) = frame::peek(unread, MAX_FRAME_BYTES)? else { return Ok(None) };
+        let frame = frame::open(unread.split_to(length).freeze())?;
         if frame.flags & FLAG_BATCH != 0 {
             self.batch = Some(Box::new(frame.messages()));
             return Ok(Some(None));
@@ -294,7 +299,7 @@ impl<T: Transport> Connection<T> {
     }
 
     fn end_of_stream(&self) -> End {
-        if self.unread.is_empty() { End::Gone } else { End::Close(Code::TRUNCATED) }
+        if self.unread.is_none() { End::Gone } else { End::Close(Code::TRUNCATED) }
     }
 
     /// The transport takes no more for now: the wheel sees to it that this does not last.
@@ -320,7 +325,7 @@ impl<T: Transport> Connection<T> {
     }
 
     fn begin_closing(&mut self, code: Option<Code>) {
-        let mut last = std::mem::take(&mut self.unwritten);
+        let mut last = self.unwritten.take().map_or_else(BytesMut::new, |unwritten| *unwritten);
         while self.attachment.seat.take(&mut last) > 0 {}
         if let Some(code) = code {
             let handle = &self.attachment.seat.handle;

@@ -31,17 +31,17 @@ pub struct Handle {
     state: Mutex<State>,
 }
 
+// With the counts of its Arc it fits into 192 bytes.
+const _: () = assert!(size_of::<Handle>() <= 176);
+
 struct State {
     delivery: Delivery,
     waker: Option<Waker>,
     /// The transport takes nothing now: only closing is worth a turn of the connection.
     blocked: bool,
-    /// Since when the device has not read everything it was sent.
-    behind: Option<Behind>,
+    reader: Reader,
     /// The latest connection's number.
     connection: u32,
-    /// The second its connection ended, while there is none.
-    away_since: Option<u32>,
     presence: Option<Box<Presence>>,
 }
 
@@ -66,9 +66,8 @@ impl Handle {
             delivery: Delivery::new(outbox),
             waker: None,
             blocked: false,
-            behind: None,
+            reader: Reader::UpToDate,
             connection: 0,
-            away_since: None,
             presence: None,
         };
         Self {
@@ -132,19 +131,19 @@ impl Handle {
 
     /// Whether the device has not read everything it was sent.
     pub fn is_behind(&self) -> bool {
-        self.state.lock().behind.is_some()
+        matches!(self.state.lock().reader, Reader::Behind { .. })
     }
 
     /// Whether the device has read less than `bytes` in the `seconds` before `now`, while more was waiting for it.
     /// Starts another such time.
     pub fn reads_too_slowly(&self, now: u32, seconds: u32, bytes: usize) -> bool {
         let mut state = self.state.lock();
-        let Some(behind) = &mut state.behind else { return false };
-        if behind.since.saturating_add(seconds) > now {
+        let Reader::Behind { since, read } = state.reader else { return false };
+        if since.saturating_add(seconds) > now {
             return false;
         }
-        let read = std::mem::replace(behind, Behind { since: now, bytes: 0 }).bytes;
-        read < bytes
+        state.reader = Reader::Behind { since: now, read: 0 };
+        (read as usize) < bytes
     }
 
     /// Notes what a request says of presence.
@@ -161,13 +160,16 @@ impl Handle {
 
     /// The second its connection ended, while the session waits for its device.
     pub fn away_since(&self) -> Option<u32> {
-        self.state.lock().away_since
+        match self.state.lock().reader {
+            Reader::Away { since } => Some(since),
+            _ => None,
+        }
     }
 
     /// Ends the session if it has waited for its device for `ttl` seconds. Says whether it did.
     pub fn expire(&self, now: u32, ttl: u32) -> bool {
         let mut state = self.state.lock();
-        let over = state.away_since.is_some_and(|since| since.saturating_add(ttl) <= now);
+        let over = matches!(state.reader, Reader::Away { since } if since.saturating_add(ttl) <= now);
         if over {
             state.delivery.end();
         }
@@ -186,7 +188,7 @@ impl Handle {
             let mut state = self.state.lock();
             let arm = state.delivery.resume(last_seq, welcome)?;
             state.connection += 1;
-            state.away_since = None;
+            state.reader = Reader::UpToDate;
             if let Some(presence) = &mut state.presence {
                 presence.begin_anew();
             }
@@ -241,11 +243,19 @@ impl Handle {
     }
 }
 
-/// A device that has not read everything.
-struct Behind {
-    since: u32,
-    /// What it has read since.
-    bytes: usize,
+/// How the device keeps up with what it is sent.
+#[derive(Clone, Copy)]
+enum Reader {
+    UpToDate,
+    /// It has not read everything, since this second; the bytes that it has read from then on.
+    Behind {
+        since: u32,
+        read: u32,
+    },
+    /// Its connection has ended at this second, and there is no other.
+    Away {
+        since: u32,
+    },
 }
 
 /// A session's new connection.
@@ -260,12 +270,14 @@ pub struct Resumed {
 pub(crate) struct Seat {
     pub handle: Arc<Handle>,
     number: u32,
+    /// A lost connection leaves the session to be resumed.
+    pub keeps_session: bool,
 }
 
 impl Seat {
     /// The seat of connection `number`.
     pub fn new(handle: Arc<Handle>, number: u32) -> Self {
-        Self { handle, number }
+        Self { handle, number, keeps_session: false }
     }
 
     /// Begins a turn of the connection: `waker` is called when the next one is due. Returns why to close, if so.
@@ -286,15 +298,19 @@ impl Seat {
     pub fn blocked(&self, bytes: usize, now: u32) -> bool {
         self.with(false, |state| {
             state.blocked = true;
-            let first = state.behind.is_none();
-            state.behind.get_or_insert(Behind { since: now, bytes: 0 }).bytes += bytes;
+            let (first, since, before) = match state.reader {
+                Reader::Behind { since, read } => (false, since, read),
+                _ => (true, now, 0),
+            };
+            let bytes = u32::try_from(bytes).unwrap_or(u32::MAX);
+            state.reader = Reader::Behind { since, read: before.saturating_add(bytes) };
             first
         })
     }
 
     /// The device has read everything it was sent.
     pub fn caught_up(&self) {
-        self.with((), |state| state.behind = None);
+        self.with((), |state| state.reader = Reader::UpToDate);
     }
 
     /// Moves waiting frames to `out`. Says how many.
@@ -338,9 +354,8 @@ impl Seat {
         self.with(false, |state| {
             state.connection += 1;
             state.waker = None;
-            state.behind = None;
             state.delivery.disconnected();
-            state.away_since = Some(now);
+            state.reader = Reader::Away { since: now };
             true
         })
     }

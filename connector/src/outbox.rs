@@ -26,12 +26,12 @@ const TURN_BYTES: usize = 32 * 1024;
 
 /// Frames, hints and a reason to close, for one connection.
 pub struct Outbox {
-    queue: VecDeque<Waiting>,
+    // Boxed: hardly any device has them at a given time, and every device has an outbox.
+    queue: Option<Box<Queue>>,
     /// Wire bytes in `queue`.
     bytes: usize,
     limit: u32,
     light: u32,
-    // Boxed: hardly any device has them at a given time, and every device has an outbox.
     /// Conversations by name, in UTF-8.
     heads: Option<Box<Heads>>,
     asked: Option<Box<Asked>>,
@@ -48,6 +48,8 @@ struct Asked {
 }
 
 type Heads = Vec<(Bytes, u64)>;
+
+type Queue = VecDeque<Waiting>;
 
 struct Waiting {
     /// 0 for what is not acknowledged by the device.
@@ -66,7 +68,7 @@ impl Outbox {
     /// An outbox that holds pushes up to `limit` bytes.
     pub fn new(limit: usize) -> Self {
         Self {
-            queue: VecDeque::new(),
+            queue: None,
             bytes: 0,
             limit: u32::try_from(limit).unwrap_or(u32::MAX),
             light: 0,
@@ -165,21 +167,21 @@ impl Outbox {
 
     /// Whether nothing waits to be written.
     pub fn is_empty(&self) -> bool {
-        self.queue.is_empty() && self.heads.is_none()
+        self.queue.is_none() && self.heads.is_none()
     }
 
     /// Moves the next frames to `out`, in wire form. Says how many.
     pub fn take(&mut self, out: &mut BytesMut) -> usize {
         let (before, mut frames) = (out.len(), 0);
         while out.len() - before < TURN_BYTES {
-            let Some(next) = self.queue.pop_front() else { break };
+            let Some(next) = self.queue.as_mut().and_then(|queue| queue.pop_front()) else { break };
             self.bytes -= next.wire_bytes();
             put(&next, out);
             frames += 1;
         }
-        if self.queue.is_empty() {
+        if self.queue.as_ref().is_none_or(|queue| queue.is_empty()) {
             // An idle device keeps no buffer.
-            self.queue = VecDeque::new();
+            self.queue = None;
             frames += self.put_heads(out);
         }
         frames
@@ -206,7 +208,7 @@ impl Outbox {
     fn enqueue(&mut self, session_seq: u64, frame: Bytes) {
         let waiting = Waiting { session_seq, frame };
         self.bytes += waiting.wire_bytes();
-        self.queue.push_back(waiting);
+        self.queue.get_or_insert_default().push_back(waiting);
     }
 
     // Hints go out once everything queued before them has: the device then has room for what it pulls.
@@ -359,7 +361,7 @@ mod tests {
             outbox.push(seq, message());
         }
         frames(&mut outbox);
-        assert_eq!((outbox.queue.capacity(), outbox.bytes), (0, 0));
+        assert_eq!((outbox.queue.is_none(), outbox.bytes), (true, 0));
     }
 
     #[test]

@@ -12,11 +12,10 @@ use protocol::v1::client_frame::Body;
 use protocol::v1::server_frame::Body as Answer;
 use protocol::v1::{ClientFrame, Pong};
 
-use crate::bucket::Bucket;
+use crate::bucket::{Bucket, Rate};
 
 /// Requests without an id that a device may send per second, and at once after a pause.
-const UNANSWERED_PER_SECOND: u32 = 20;
-const UNANSWERED_BURST: u32 = 60;
+const UNANSWERED: Rate = Rate { per_second: 20, burst: 60 };
 
 /// A device that is logged in on one connection.
 pub struct Session {
@@ -55,8 +54,7 @@ pub enum Action {
 impl Session {
     /// A session that has just been welcomed.
     pub fn new(device: u64, epoch: u64, identity: Arc<Identity>) -> Self {
-        let unanswered = Bucket::new(UNANSWERED_PER_SECOND, UNANSWERED_BURST);
-        Self { device, epoch, identity, unanswered }
+        Self { device, epoch, identity, unanswered: Bucket::default() }
     }
 
     pub fn identity(&self) -> &Identity {
@@ -117,7 +115,7 @@ impl Session {
         if !matches!(body, Body::Mark(_) | Body::Signal(_)) {
             return refuse(Code::INVALID_REQUEST.error("this request needs an id"));
         }
-        match (self.unanswered.take(Duration::from_secs(now.into())), body) {
+        match (self.unanswered.take(UNANSWERED, Duration::from_secs(now.into())), body) {
             (Ok(()), _) => None,
             (Err(_), Body::Signal(_)) => Some(Action::Nothing),
             (Err(_), _) => refuse(Code::SLOW_DOWN.plain_error()),
@@ -187,9 +185,9 @@ mod tests {
         };
         let typing = Body::Signal(v1::Signal::default());
         let burst = (0..1000).filter(|_| forwarded(&typing, 100)).count();
-        assert_eq!(burst, UNANSWERED_BURST as usize);
+        assert_eq!(burst, UNANSWERED.burst as usize);
         let later = (0..1000).filter(|_| forwarded(&typing, 101)).count();
-        assert_eq!(later, UNANSWERED_PER_SECOND as usize);
+        assert_eq!(later, UNANSWERED.per_second as usize);
         let mark = Some(Body::Mark(v1::Mark::default()));
         assert_eq!(code(session.on_frame(frame(0, mark), 101)), Some(400), "a mark is not lost in silence");
     }

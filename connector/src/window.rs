@@ -25,8 +25,11 @@ pub struct Place {
 pub struct Window {
     /// The session seq of the latest push.
     last: u64,
-    unacked: VecDeque<Unacked>,
+    /// Boxed: most devices have none at a given time.
+    unacked: Option<Box<Open>>,
 }
+
+type Open = VecDeque<Unacked>;
 
 struct Unacked {
     conversation: Bytes,
@@ -38,11 +41,15 @@ struct Unacked {
 impl Window {
     /// Numbers a push; `None` if the device has too many unacknowledged.
     pub fn push(&mut self, conversation: &Bytes, seq: u64, now: u32) -> Option<u64> {
-        if self.unacked.len() == MAX_UNACKED {
+        if self.len() == MAX_UNACKED {
             return None;
         }
         self.last += 1;
-        self.unacked.push_back(Unacked { conversation: conversation.clone(), seq, at: now });
+        self.unacked.get_or_insert_default().push_back(Unacked {
+            conversation: conversation.clone(),
+            seq,
+            at: now,
+        });
         Some(self.last)
     }
 
@@ -50,11 +57,12 @@ impl Window {
     /// such push.
     pub fn acknowledge(&mut self, session_seq: u64) -> Option<bool> {
         let open = self.last.checked_sub(session_seq)?;
-        let done = (self.unacked.len() as u64).saturating_sub(open) as usize;
-        self.unacked.drain(..done);
-        if self.unacked.is_empty() {
+        let done = (self.len() as u64).saturating_sub(open) as usize;
+        if done == self.len() {
             // An idle device keeps no buffer.
-            self.unacked = VecDeque::new();
+            self.unacked = None;
+        } else if let Some(unacked) = &mut self.unacked {
+            unacked.drain(..done);
         }
         Some(done > 0)
     }
@@ -66,17 +74,17 @@ impl Window {
 
     /// How many pushes are unacknowledged.
     pub fn len(&self) -> usize {
-        self.unacked.len()
+        self.unacked.as_ref().map_or(0, |unacked| unacked.len())
     }
 
     /// Whether everything is acknowledged.
     pub fn is_empty(&self) -> bool {
-        self.unacked.is_empty()
+        self.len() == 0
     }
 
     /// When the oldest unacknowledged push was made.
     pub fn oldest(&self) -> Option<u32> {
-        self.unacked.front().map(|unacked| unacked.at)
+        self.unacked.as_ref()?.front().map(|unacked| unacked.at)
     }
 
     /// Whether this push is unacknowledged.
@@ -88,7 +96,7 @@ impl Window {
     pub fn places(&self, after: u64, until: u32, most: usize) -> Vec<Place> {
         let first = self.acknowledged() + 1;
         let skip = (after + 1).saturating_sub(first) as usize;
-        let numbered = self.unacked.iter().zip(first..).skip(skip);
+        let numbered = self.unacked.iter().flat_map(|unacked| unacked.iter()).zip(first..).skip(skip);
         let due = numbered.take_while(|(unacked, _)| unacked.at <= until).take(most);
         due.map(|(unacked, session_seq)| Place {
             session_seq,
@@ -100,7 +108,7 @@ impl Window {
 
     /// The highest session seq that is acknowledged.
     pub fn acknowledged(&self) -> u64 {
-        self.last - self.unacked.len() as u64
+        self.last - self.len() as u64
     }
 }
 
@@ -133,7 +141,7 @@ mod tests {
         assert_eq!(window.places(4, 9, 10)[0].seq, 50);
         assert!(window.contains(3) && !window.contains(2) && !window.contains(6));
         assert_eq!(window.acknowledge(5), Some(true));
-        assert_eq!((window.oldest(), window.unacked.capacity()), (None, 0));
+        assert_eq!((window.oldest(), window.unacked.is_none()), (None, true));
     }
 
     #[test]

@@ -12,14 +12,14 @@ use crate::work::{Load, Work};
 
 #[derive(Args, Clone, Debug)]
 pub struct Idle {
-    /// How many connections, beside a warm-up of 500
+    /// How many connections; memory is measured from the first third of them on
     #[arg(long, default_value_t = 15_000)]
     pub connections: u32,
     /// Stored pushes that each connection gets and does not acknowledge. Its memory is measured before and after them
     #[arg(long, default_value_t = 0)]
     pub unacked: usize,
     /// Hold the connections for so many seconds of heartbeats, then tell each of them something: the memory of the whole
-    /// machine, and whether everybody is reached. No warm-up then
+    /// machine, and whether everybody is reached
     #[arg(long, value_name = "S", conflicts_with = "unacked", value_parser = clap::value_parser!(u64).range(1..=86_400))]
     pub hold: Option<u64>,
     #[command(flatten)]

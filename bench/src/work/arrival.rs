@@ -18,8 +18,11 @@ use crate::measure::figures::{Figures, name};
 use crate::measure::process::anonymous_bytes;
 use crate::target::Target;
 
-/// Connections opened and kept before measuring starts, so that what is allocated once is not counted per connection.
+/// Connections opened and kept before measuring starts, so that what is done once is not counted per connection.
 pub const WARM_UP: u32 = 500;
+/// Of idle connections this part is there before memory is measured: what starting and the first logins left free is
+/// used again by then, and counts for none.
+const FIRST_PART: u32 = 3;
 /// Time for the server to come to rest before its memory is read.
 const REST: Duration = Duration::from_secs(3);
 /// Logins under way at once, in ordinary times and in a storm.
@@ -33,13 +36,20 @@ pub fn idle(work: &Work, connections: u32, settings: &Settings) -> anyhow::Resul
     let mut target = start(work, settings)?;
     let pids = known(&target)?;
     acquaint(&mut target, work, settings, connections)?;
-    let first = Crew::start(&plan(work, settings, &target, 0, WARM_UP))?;
-    std::thread::sleep(REST);
+    let kept = connections / FIRST_PART;
+    let connections = connections - kept;
+    // In two steps: an allocator gives back what starting has left free when it is used again later.
+    let mut first = Vec::new();
+    for (from, to) in [(0, kept / 2), (kept / 2, kept)] {
+        first.push(Crew::start(&plan(work, settings, &target, from, to - from))?);
+        std::thread::sleep(REST);
+    }
     let before = bytes(&target)?;
-    let mut crew = Crew::gather(&plan(work, settings, &target, WARM_UP, connections))?;
-    let since = Since::now(&target, &[first.pids(), crew.pids()].concat())?;
+    let mut crew = Crew::gather(&plan(work, settings, &target, kept, connections))?;
+    let load: Vec<u32> = first.iter().chain([&crew]).flat_map(Crew::pids).collect();
+    let since = Since::now(&target, &load)?;
     let took = crew.open(false)?;
-    let cost = since.until_now(&target, &[first.pids(), crew.pids()].concat())?;
+    let cost = since.until_now(&target, &load)?;
     crew.pass("rest", REST)?;
     let after = bytes(&target)?;
     ensure!(after >= before, "the memory of {pids:?} fell while connections were added");
@@ -54,7 +64,7 @@ pub fn idle(work: &Work, connections: u32, settings: &Settings) -> anyhow::Resul
 /// Processor time of a login and, of the gateway, of a resumption.
 pub fn logins(work: &Work, connections: u32, settings: &Settings) -> anyhow::Result<Figures> {
     let mut target = start(work, settings)?;
-    acquaint(&mut target, work, settings, connections)?;
+    acquaint(&mut target, work, settings, WARM_UP + connections)?;
     let first = Crew::start(&plan(work, settings, &target, 0, WARM_UP))?;
     let mut crew = Crew::gather(&plan(work, settings, &target, WARM_UP, connections))?;
     let load = [first.pids(), crew.pids()].concat();
@@ -143,7 +153,7 @@ pub fn accepts(work: &Work, connections: u32, settings: &Settings) -> anyhow::Re
 /// device logs in once, and a fresh process is measured.
 fn acquaint(target: &mut Target, work: &Work, settings: &Settings, connections: u32) -> anyhow::Result<()> {
     if matches!(target, Target::Own(_)) {
-        drop(Crew::start(&plan(work, settings, target, 0, WARM_UP + connections))?);
+        drop(Crew::start(&plan(work, settings, target, 0, connections))?);
     }
     match target {
         Target::Own(server) => server.restart(),
