@@ -190,6 +190,10 @@ async fn run(args: &Args) -> (usize, usize) {
             found.iter().for_each(|what| println!("     VIOLATION {what}"));
             let word = if found.is_empty() { "ok" } else { "FAILED" };
             println!("{:4} round {round}/{}: {word}, {:.1?}", row.name, args.rounds, started.elapsed());
+            if let Err(error) = support::keyspace::drop_unused().await {
+                println!("     VIOLATION {error}");
+                violations += 1;
+            }
         }
     }
     (rounds, violations)

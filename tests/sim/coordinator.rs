@@ -30,7 +30,7 @@ pub struct Registry {
     /// The transaction in which a record came or went last.
     changed: u64,
     /// Somebody has to be told.
-    news: bool,
+    news: Option<Event>,
     /// Of whose act this is, and when.
     asker: usize,
     now: u64,
@@ -75,6 +75,10 @@ impl Registry {
         self.records.values().map(|held| held.record.clone()).collect()
     }
 
+    pub fn read(&self, number: WorkerNumber) -> Option<NodeRecord> {
+        self.records.get(&number.get()).map(|held| held.record.clone())
+    }
+
     pub fn claim(&mut self, session: u64, record: NodeRecord) -> Claim {
         let number = record.node.number().get();
         let other = self.records.get(&number).filter(|held| held.record.process != record.process);
@@ -90,7 +94,7 @@ impl Registry {
 
     /// False if there is no such record.
     pub fn put(&mut self, record: &NodeRecord) -> bool {
-        self.news = true;
+        self.news = self.news.or(Some(Event::Record(record.node.number())));
         let held = self.records.get_mut(&record.node.number().get());
         held.map(|held| held.record = record.asked(&held.record)).is_some()
     }
@@ -107,7 +111,7 @@ impl Registry {
 
     fn change(&mut self) {
         self.transactions += 1;
-        (self.changed, self.news) = (self.transactions, true);
+        (self.changed, self.news) = (self.transactions, Some(Event::Nodes));
     }
 
     /// The session is over, and with it what it holds.
@@ -199,9 +203,7 @@ impl World {
     fn tell_news(&mut self) {
         let Some(cluster) = &mut self.cluster else { return };
         let registry = &mut cluster.coordinator.registry;
-        if !std::mem::take(&mut registry.news) {
-            return;
-        }
+        let Some(event) = registry.news.take() else { return };
         let watching: Vec<u64> = registry
             .sessions
             .iter()
@@ -213,17 +215,17 @@ impl World {
         for session in watching {
             let (low, high) = if self.rng.chance(150) { HEARD_LATE_MS } else { HEARD_MS };
             let at = self.now + self.rng.range(low, high);
-            self.at(at, Ev::News(session));
+            self.at(at, Ev::News(session, event));
         }
     }
 
     /// A watcher hears of a change. What is lost it finds out when it looks.
-    pub fn news(&mut self, session: u64) {
+    pub fn news(&mut self, session: u64, event: Event) {
         let Some(cluster) = &self.cluster else { return };
         if let Some(session) = cluster.coordinator.registry.sessions.get(&session)
             && cluster.coordinator.answers(session.gateway, self.now)
         {
-            session.mail.put(Event::Nodes);
+            session.mail.put(event);
         }
     }
 

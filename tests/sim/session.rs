@@ -171,6 +171,10 @@ impl Session for Seen {
         self.ask(|registry| (registry.list(), registry.changed())).await
     }
 
+    async fn read(&self, number: WorkerNumber) -> Result<Option<NodeRecord>, Trouble> {
+        self.ask(move |registry| registry.read(number)).await
+    }
+
     async fn claim(&self, record: &NodeRecord) -> Result<Claim, Trouble> {
         let (session, record) = (self.number, record.clone());
         self.ask(move |registry| registry.claim(session, record)).await

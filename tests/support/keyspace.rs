@@ -3,6 +3,8 @@
 use std::net::SocketAddr;
 use std::process::{Command, Stdio};
 
+use parking_lot::Mutex;
+use scylla::client::session_builder::SessionBuilder;
 use servers::shared;
 use storage::cql::CqlConfig;
 use storage::cql::driver::{DriverConfig, open};
@@ -14,6 +16,9 @@ use super::tokens::TENANT;
 
 /// How long a gateway waits for an append, a read and a plain write.
 const STORE_MS: u64 = 4_000;
+
+/// Names of keyspaces that nobody uses any more.
+static UNUSED: Mutex<Vec<String>> = Mutex::new(Vec::new());
 
 /// Its name, which nobody else uses, and how many replicas it has.
 pub struct Keyspace {
@@ -63,6 +68,28 @@ impl Keyspace {
         };
         assert_eq!(store.append(append).await, AppendOutcome::Applied);
     }
+}
+
+impl Drop for Keyspace {
+    fn drop(&mut self) {
+        UNUSED.lock().push(std::mem::take(&mut self.name));
+    }
+}
+
+/// Has the shared cluster drop what nobody uses any more: with little memory it cannot hold the tables of many rounds.
+#[allow(dead_code, reason = "most tests have few rounds")]
+pub async fn drop_unused() -> Result<(), String> {
+    let names = std::mem::take(&mut *UNUSED.lock());
+    if names.is_empty() {
+        return Ok(());
+    }
+    let builder = SessionBuilder::new().known_nodes_addr(shared_cluster().await);
+    let session = builder.build().await.map_err(|error| format!("the shared cluster is gone: {error}"))?;
+    for name in names {
+        let dropped = session.query_unpaged(format!("DROP KEYSPACE IF EXISTS {name}"), ()).await;
+        dropped.map_err(|error| format!("{name} cannot be dropped: {error}"))?;
+    }
+    Ok(())
 }
 
 /// Where the cluster is that all tests share which do not break it.

@@ -22,6 +22,8 @@ pub struct Conn {
     pub dirty: bool,
     /// The poll waits until it can be written to.
     pub waits: bool,
+    /// How often it was sent away: each time it tries the next address.
+    pub sent_away: usize,
 }
 
 pub enum Link {
@@ -50,6 +52,7 @@ impl Conn {
             outbox: Vec::new(),
             dirty: false,
             waits: false,
+            sent_away: 0,
         }
     }
 

@@ -48,14 +48,13 @@ impl Dialer {
         Ok(Dialer { addresses: plan.addresses.clone(), transport, tls, host })
     }
 
-    /// Where the device with this place among all connects to.
-    pub fn address(&self, at: usize) -> SocketAddr {
-        self.addresses[at % self.addresses.len()]
+    /// Where the device with this place among all connects to, once it was sent away so often.
+    pub fn address(&self, at: usize, sent_away: usize) -> SocketAddr {
+        self.addresses[at.wrapping_add(sent_away) % self.addresses.len()]
     }
 
     /// A socket under way to its address, and the layer upon it.
-    pub fn dial(&self, at: usize, number: u32, stalled: bool) -> anyhow::Result<(OwnedFd, Layer)> {
-        let address = self.address(at);
+    pub fn dial(&self, address: SocketAddr, number: u32, stalled: bool) -> anyhow::Result<(OwnedFd, Layer)> {
         let socket = Socket::new(Domain::for_address(address), Type::STREAM, Some(Protocol::TCP));
         let socket = socket.map_err(explain)?;
         socket.set_nonblocking(true)?;

@@ -3,7 +3,10 @@
 mod node;
 
 use std::net::{Ipv4Addr, SocketAddr, TcpListener, UdpSocket};
+use std::ops::Range;
 use std::path::{Path, PathBuf};
+use std::sync::LazyLock;
+use std::sync::atomic::{AtomicU16, Ordering};
 use std::time::Duration;
 
 use anyhow::{Context as _, bail};
@@ -19,6 +22,9 @@ use crate::token::Minter;
 const READY_TIMEOUT: Duration = Duration::from_secs(20);
 /// And each node of a cluster: those that come back wait for the leases of those that they were.
 const NODE_READY_TIMEOUT: Duration = Duration::from_secs(60);
+
+/// Where servers listen.
+const PORTS: Range<u16> = 12_000..32_000;
 
 const CERTIFICATE: &str = "cert.pem";
 const KEY: &str = "key.pem";
@@ -142,14 +148,20 @@ fn binary(args: &ServerArgs) -> anyhow::Result<PathBuf> {
     Ok(binary)
 }
 
-/// A port that is free for TCP and UDP.
+/// A port that is free for TCP and UDP, another one each time. It is below those that connections are given by the
+/// system, so that none of them has it before whoever is to listen there.
 pub fn free_port() -> anyhow::Result<SocketAddr> {
-    loop {
-        let address = TcpListener::bind((Ipv4Addr::LOCALHOST, 0))?.local_addr()?;
-        if UdpSocket::bind(address).is_ok() {
+    static FIRST: LazyLock<u16> = LazyLock::new(rand::random);
+    static TAKEN: AtomicU16 = AtomicU16::new(0);
+    for _ in PORTS {
+        let nth = FIRST.wrapping_add(TAKEN.fetch_add(1, Ordering::Relaxed));
+        let port = PORTS.start + nth % (PORTS.end - PORTS.start);
+        let address = SocketAddr::from((Ipv4Addr::LOCALHOST, port));
+        if TcpListener::bind(address).is_ok() && UdpSocket::bind(address).is_ok() {
             return Ok(address);
         }
     }
+    bail!("no port from {} to {} is free", PORTS.start, PORTS.end)
 }
 
 fn certify(directory: &Path) -> anyhow::Result<PathBuf> {

@@ -1,8 +1,10 @@
 //! The task that stays a member: one session with ZooKeeper after the other.
 
+use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 use std::time::Duration;
 
+use idgen::WorkerNumber;
 use tokio::sync::watch;
 use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
@@ -18,8 +20,11 @@ use crate::record::NodeRecord;
 
 /// Wait between attempts to reach ZooKeeper.
 const RETRY: Duration = Duration::from_millis(500);
-/// How long changes are gathered before the nodes are listed again.
+/// How long changes are gathered before they are read: what a change costs grows with the nodes that read it, so that
+/// many nodes look at it less often.
 const SETTLE: Duration = Duration::from_millis(10);
+const SETTLE_EACH: Duration = Duration::from_millis(2);
+const LONGEST_SETTLE: Duration = Duration::from_millis(500);
 
 /// One node's membership, as its task holds it.
 pub(super) struct Member<C: Coordinator> {
@@ -29,6 +34,8 @@ pub(super) struct Member<C: Coordinator> {
     pub lease: Arc<Lease>,
     pub view: watch::Sender<Arc<View>>,
     roster: Roster,
+    /// What all nodes published when that was read last.
+    records: BTreeMap<WorkerNumber, NodeRecord>,
     /// The transaction in which a node had come or gone last when they were listed.
     listed_as_of: u64,
     joined: Option<(C::Session, Heard<C>)>,
@@ -59,6 +66,7 @@ impl<C: Coordinator> Member<C> {
             lease: Arc::new(Lease::until(Instant::now())),
             view: watch::Sender::new(Arc::new(View::new(0, Vec::new()))),
             roster: Roster::default(),
+            records: BTreeMap::new(),
             listed_as_of: 0,
             joined: None,
         };
@@ -106,10 +114,28 @@ impl<C: Coordinator> Member<C> {
     async fn refresh(&mut self, tree: &C::Session) -> Result<(), Trouble> {
         let (list, as_of) = tree.list().await?;
         self.listed_as_of = as_of;
-        if let Some(view) = self.roster.listed(list, Instant::now()) {
+        self.records = list.into_iter().map(|record| (record.node.number(), record)).collect();
+        self.show();
+        Ok(())
+    }
+
+    /// Reads what these nodes publish; whether all of them are still there.
+    async fn reread(&mut self, tree: &C::Session, numbers: BTreeSet<WorkerNumber>) -> Result<bool, Trouble> {
+        for number in numbers {
+            match tree.read(number).await? {
+                Some(record) if self.records.contains_key(&number) => _ = self.records.insert(number, record),
+                _ => return Ok(false),
+            }
+        }
+        self.show();
+        Ok(true)
+    }
+
+    fn show(&mut self) {
+        let records = self.records.values().cloned().collect();
+        if let Some(view) = self.roster.listed(records, Instant::now()) {
             self.view.send_replace(Arc::new(view));
         }
-        Ok(())
     }
 
     /// Stays a member until told to leave, or until that is not possible any more.
@@ -175,28 +201,27 @@ impl<C: Coordinator> Member<C> {
         let mut look_at = Instant::now() + every;
         // While nobody answers, what is overdue stays so: it is looked at from time to time.
         let mut rests_until = Instant::now();
-        // The list may be old; the record may not be written as it should be.
-        let (mut stale, mut unwritten) = (false, false);
+        // The record may not be written as it should be.
+        let (mut news, mut unwritten) = (News::default(), false);
         loop {
             let due = self.roster.due(rests_until).map_or(look_at, |due| due.min(look_at));
             tokio::select! {
                 biased;
                 () = stop.cancelled() => return End::Left,
-                event = watcher.next() => match self.heard(event) {
-                    Asked::Renewal => return End::Expired,
-                    Asked::List => {
-                        tokio::time::sleep(SETTLE).await;
-                        stale = true;
-                    }
-                    Asked::Nothing => {}
-                },
+                // Before what is heard: however much that is, the lease is renewed.
+                () = tokio::time::sleep_until(due) => {
+                    (look_at, rests_until) = (Instant::now() + every, Instant::now() + RETRY);
+                    news.stale |= self.roster.due(rests_until).is_some() || !self.look(tree).await;
+                }
                 Ok(()) = published.changed() => {
                     self.record = published.borrow_and_update().clone();
                     unwritten = true;
                 }
-                () = tokio::time::sleep_until(due) => {
-                    (look_at, rests_until) = (Instant::now() + every, Instant::now() + RETRY);
-                    stale |= self.roster.due(rests_until).is_some() || !self.look(tree).await;
+                event = watcher.next() => {
+                    self.gather(event, &mut watcher, &mut news).await;
+                    if news.over {
+                        return End::Expired;
+                    }
                 }
             }
             if !tree.is_connected() {
@@ -204,10 +229,14 @@ impl<C: Coordinator> Member<C> {
             }
             if unwritten {
                 unwritten = tree.put(&self.record).await.is_err();
-                stale |= unwritten;
+                news.stale |= unwritten;
             }
-            if stale {
-                stale = match self.again(tree).await {
+            let changed = std::mem::take(&mut news.changed);
+            if !changed.is_empty() && !news.stale {
+                news.stale = !self.reread(tree, changed).await.unwrap_or(false);
+            }
+            if news.stale {
+                news.stale = match self.again(tree).await {
                     Ok(()) => false,
                     Err(Trouble::Away(_)) => true,
                     // Entering anew finds out whether that is final.
@@ -217,20 +246,30 @@ impl<C: Coordinator> Member<C> {
         }
     }
 
-    fn heard(&mut self, event: Event) -> Asked {
+    /// Takes an event and those that come soon after it.
+    async fn gather(&mut self, first: Event, watcher: &mut Heard<C>, news: &mut News) {
+        let settle = SETTLE + SETTLE_EACH * u32::try_from(self.records.len()).unwrap_or(u32::MAX);
+        let until = Instant::now() + settle.min(LONGEST_SETTLE);
+        self.heard(first, news);
+        while !news.over
+            && let Ok(event) = tokio::time::timeout_at(until, watcher.next()).await
+        {
+            self.heard(event, news);
+        }
+    }
+
+    fn heard(&mut self, event: Event, news: &mut News) {
         match event {
-            Event::Lost => {
-                tracing::warn!("the connection to ZooKeeper is lost; going on as before");
-                Asked::Nothing
-            }
+            Event::Lost => tracing::warn!("the connection to ZooKeeper is lost; going on as before"),
             Event::Found => {
                 tracing::info!("connected to ZooKeeper again");
                 self.doubt_for_a_while();
-                Asked::List
+                news.stale = true;
             }
-            Event::Expired => Asked::Renewal,
-            Event::Other => Asked::Nothing,
-            Event::Nodes => Asked::List,
+            Event::Expired => news.over = true,
+            Event::Other => {}
+            Event::Nodes => news.stale = true,
+            Event::Record(number) => _ = news.changed.insert(number),
         }
     }
 
@@ -254,11 +293,13 @@ impl<C: Coordinator> Member<C> {
     }
 }
 
-/// What an event asks for.
-enum Asked {
-    Nothing,
-    /// To list again.
-    List,
-    /// To begin another session.
-    Renewal,
+/// What has been heard and is not done.
+#[derive(Default)]
+struct News {
+    /// The session is over.
+    over: bool,
+    /// The list may be old.
+    stale: bool,
+    /// These nodes publish something else.
+    changed: BTreeSet<WorkerNumber>,
 }

@@ -39,6 +39,9 @@ pub trait Session: Send + Sync + 'static {
     /// Every record, with the transaction in which a node had come or gone last.
     fn list(&self) -> impl Future<Output = Result<(Vec<NodeRecord>, u64), Trouble>> + Send;
 
+    /// The record of that number; None if there is none.
+    fn read(&self, number: WorkerNumber) -> impl Future<Output = Result<Option<NodeRecord>, Trouble>> + Send;
+
     /// Publishes a record under its number, unless another process has that. What an earlier session of this process has
     /// left is replaced in one step, so that nobody sees the node go.
     fn claim(&self, record: &NodeRecord) -> impl Future<Output = Result<Claim, Trouble>> + Send;
@@ -71,8 +74,10 @@ pub enum Event {
     Found,
     /// The session is over.
     Expired,
-    /// Nodes have come, gone, or changed what they publish.
+    /// Nodes have come or gone.
     Nodes,
+    /// What the node with this number publishes has changed.
+    Record(WorkerNumber),
     /// Nothing that matters.
     Other,
 }

@@ -181,6 +181,15 @@ impl Session for Tree {
         Ok((records, as_of))
     }
 
+    async fn read(&self, number: WorkerNumber) -> Result<Option<NodeRecord>, Trouble> {
+        let path = self.path(number);
+        match self.within(self.client.get_data(&path)).await {
+            Ok((data, stat)) => Ok(record_of(number, &path, &data, stat.czxid)),
+            Err(Error::NoNode) => Ok(None),
+            Err(error) => Err(Trouble::of(error, &path)),
+        }
+    }
+
     async fn claim(&self, record: &NodeRecord) -> Result<Claim, Trouble> {
         let path = self.path(record.node.number());
         let options = CreateMode::Ephemeral.with_acls(self.acls());
@@ -243,12 +252,16 @@ impl Session for Tree {
 
 impl Events for PersistentWatcher {
     async fn next(&mut self) -> Event {
-        let WatchedEvent { event_type, session_state, .. } = self.changed().await;
+        let WatchedEvent { event_type, session_state, path, .. } = self.changed().await;
         match (event_type, session_state) {
             (EventType::Session, SessionState::Disconnected) => Event::Lost,
             (EventType::Session, SessionState::SyncConnected) => Event::Found,
             (EventType::Session, state) if state.is_terminated() => Event::Expired,
             (EventType::Session, _) => Event::Other,
+            (EventType::NodeDataChanged, _) => {
+                let number = path.rsplit('/').next().and_then(number_of);
+                number.map_or(Event::Nodes, Event::Record)
+            }
             _ => Event::Nodes,
         }
     }

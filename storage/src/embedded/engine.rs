@@ -22,7 +22,7 @@ const ENGINE_THREADS: usize = 2;
 const KEYSPACES: [&str; 3] = ["entries", "state", DIRECTORY];
 const DIRECTORY: &str = "directory";
 /// The directory gathers this part of what the others may: what each login leaves in it stays in memory until then.
-const DIRECTORY_SHARE: u64 = 8;
+const DIRECTORY_SHARE: u64 = 64;
 
 /// A row to write, or without a value to remove.
 pub(super) type Change = (Key, Option<UserValue>);

@@ -35,8 +35,8 @@ impl Engine {
     }
 
     fn connected(&mut self, at: usize) -> anyhow::Result<()> {
-        let address = self.dialer.address(at);
         let conn = &mut self.conns[at];
+        let address = self.dialer.address(at, conn.sent_away);
         let Link::Socket { socket, layer } = &mut conn.link else { return Ok(()) };
         if let Err(error) = rustix::net::sockopt::socket_error(&*socket)? {
             bail!("cannot connect to {address}: {error}");
@@ -88,7 +88,7 @@ impl Engine {
             "the server {why} ({:?} {}, {state:?}) at {}",
             device.part,
             device.number,
-            self.dialer.address(at)
+            self.dialer.address(at, conn.sent_away)
         )
     }
 
@@ -170,18 +170,22 @@ impl Engine {
         scenario.event(self, at, event)
     }
 
-    /// Who is sent away instead of being let in comes back as clients do: after once to twice the time it was told.
+    /// Who is sent away comes back as clients do: after once to twice the time it was told.
     fn sent_away(&mut self, at: usize, delay_ms: u32, why: &str) -> anyhow::Result<()> {
         let conn = &mut self.conns[at];
-        if conn.state != State::Greeting {
-            bail!("{:?} {}: {why}", conn.device.part, conn.device.number);
+        match conn.state {
+            State::Greeting => self.under_way -= 1,
+            State::Ready => self.ready -= 1,
+            State::Closed | State::Connecting => {
+                bail!("{:?} {}: {why}", conn.device.part, conn.device.number)
+            }
         }
         conn.cut();
+        conn.sent_away += 1;
         if let Some(quic) = &mut self.quic {
             quic.cut(at);
         }
         let delay = f64::from(delay_ms) * rand::random_range(1.0..2.0);
-        self.under_way -= 1;
         self.returning.push((clock::now() + delay as u64 * clock::MILLISECOND, at));
         Ok(())
     }

@@ -40,7 +40,7 @@ pub struct Engine {
     /// Devices whose login is under way, and that are logged in.
     pub under_way: usize,
     pub ready: usize,
-    /// Devices that were sent away while they logged in, and when each comes back.
+    /// Devices that were sent away, and when each comes back.
     pub returning: Vec<(u64, usize)>,
     /// There is something to read from who commands.
     pub commanded: bool,
@@ -89,13 +89,13 @@ impl Engine {
         let conn = &mut self.conns[at];
         conn.state = State::Connecting;
         self.under_way += 1;
+        let address = self.dialer.address(at, conn.sent_away);
         if let Some(quic) = &mut self.quic {
             conn.link = Link::Quic;
-            let (address, host) = (self.dialer.address(at), &self.dialer.host);
-            return quic.dial(at, address, host, &mut self.happened);
+            return quic.dial(at, address, &self.dialer.host, &mut self.happened);
         }
         let stalled = conn.device.part == Part::Stalled;
-        let (socket, layer) = self.dialer.dial(at, conn.device.number, stalled)?;
+        let (socket, layer) = self.dialer.dial(address, conn.device.number, stalled)?;
         epoll::add(&self.epoll, &socket, EventData::new_u64(at as u64), EventFlags::OUT)?;
         conn.link = Link::Socket { socket, layer };
         Ok(())
