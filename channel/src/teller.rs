@@ -114,10 +114,15 @@ impl Teller {
         if why.unwritten && seen.told > PresenceState::Offline {
             self.log.record(tenant, name, seen.told, seen.since_ms);
         }
-        if why.again {
+        // Nobody hears that a user is offline whose connector may have yet to say that it has the device.
+        if why.again && (seen.told != PresenceState::Offline || !self.is_unsure()) {
             told += self.push(user, seen.told, seen.since_ms);
         }
         told
+    }
+
+    fn is_unsure(&self) -> bool {
+        self.peers.as_ref().is_some_and(|peers| peers.is_unsure())
     }
 
     /// The stream says that a user is there who is not; how many were told.
@@ -125,7 +130,7 @@ impl Teller {
         let (tenant, name) = user.texts();
         match &self.peers {
             // Perhaps the user is, and a connector has yet to say so. The stream is gone through again when that is over.
-            Some(peers) if peers.is_unsure() => 0,
+            Some(_) if self.is_unsure() => 0,
             Some(_) => {
                 self.log.record(tenant, name, PresenceState::Offline, last_seen_ms);
                 // While this node was unsure it has told what the stream says.

@@ -9,7 +9,7 @@
 //! | [`http`] | the HTTP port: WebSocket upgrades, everything else to a router |
 //! | [`transport`] | what any transport gives |
 //! | [`websocket`] | RFC 6455 on the server side |
-//! | [`tls`], [`quic`] | certificates and TLS; one QUIC stream per connection |
+//! | [`tls`], [`tls_stream`], [`quic`] | certificates; a TLS session on a stream; one QUIC stream per connection |
 //! | [`peek`], [`rewind`] | what a connection opens with, and putting it back |
 //! | `handshake`, `attach` | Hello, token, route: a device logs in |
 //! | [`auth`] | who a device is, by its token |
@@ -62,6 +62,7 @@ pub mod rewind;
 pub mod session;
 pub mod sessions;
 pub mod tls;
+pub mod tls_stream;
 pub mod transport;
 pub mod websocket;
 pub mod wheel;

@@ -15,8 +15,8 @@ use rustls::server::NoServerSessionStorage;
 use rustls::sign::{CertifiedKey, SingleCertAndKey};
 use rustls::version::{TLS12, TLS13};
 use tokio::net::TcpStream;
-use tokio_rustls::TlsAcceptor;
-use tokio_rustls::server::TlsStream;
+
+use crate::tls_stream::TlsStream;
 
 /// ALPN protocol name on the HTTP port.
 pub const HTTP_ALPN: &[u8] = b"http/1.1";
@@ -123,7 +123,7 @@ pub async fn accept(
     stream: TcpStream,
     deadline: Duration,
 ) -> io::Result<Box<TlsStream<TcpStream>>> {
-    let handshake = Box::pin(TlsAcceptor::from(config).accept(stream));
+    let handshake = Box::pin(TlsStream::accept(config, stream));
     match tokio::time::timeout(deadline, handshake).await {
         Ok(stream) => Ok(Box::new(stream?)),
         Err(_) => Err(io::ErrorKind::TimedOut.into()),

@@ -9,6 +9,8 @@ use protocol::code::Code;
 use tokio::io::{AsyncRead, AsyncReadExt, AsyncWrite, DuplexStream};
 use tokio::net::TcpStream;
 
+use crate::tls_stream::TlsStream;
+
 /// Most bytes [`linger`] throws away before it gives up on a peer that keeps sending.
 const MAX_LINGER_BYTES: usize = 256 * 1024;
 
@@ -133,7 +135,7 @@ impl Transport for TcpStream {
 }
 
 /// Boxed, because a TLS session is more than a kilobyte and a task that holds it moves.
-impl Transport for Box<tokio_rustls::server::TlsStream<TcpStream>> {
+impl Transport for Box<TlsStream<TcpStream>> {
     fn poll_goodbye(&mut self, cx: &mut Context<'_>, _: Code) -> Poll<io::Result<()>> {
         poll_flush_and_shutdown(self, cx)
     }

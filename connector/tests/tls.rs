@@ -14,12 +14,13 @@ use rustls::pki_types::{CertificateDer, ServerName};
 use rustls::{ClientConfig, RootCertStore};
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::{TcpListener, TcpStream};
-use tokio_rustls::{TlsConnector, client, server};
+use tokio_rustls::{TlsConnector, client};
 use tokio_tungstenite::client_async;
 use tokio_tungstenite::tungstenite::Message;
 use whimbrel_connector::http::accept_http;
 use whimbrel_connector::peek::{FirstByte, first_byte};
 use whimbrel_connector::tls::{self, HTTP_ALPN, Identity, SelfSigned, Use};
+use whimbrel_connector::tls_stream::TlsStream;
 use whimbrel_connector::transport::{Transport, TransportKind};
 use whimbrel_connector::websocket::upgrade::UpgradePolicy;
 
@@ -42,7 +43,7 @@ fn client_config(trusted: &[CertificateDer<'static>], alpn: &[&[u8]]) -> Arc<Cli
 }
 
 type Dialed = std::io::Result<client::TlsStream<TcpStream>>;
-type Accepted = std::io::Result<Box<server::TlsStream<TcpStream>>>;
+type Accepted = std::io::Result<Box<TlsStream<TcpStream>>>;
 
 async fn connect(
     made: &SelfSigned,
@@ -73,7 +74,7 @@ async fn a_client_that_pins_the_certificate_talks_by_every_local_name() {
         let (client, server) = connect(&made, Use::Device, name, config).await;
         let (mut client, mut server) = (client.unwrap(), server.unwrap());
         assert_eq!(server.kind(), TransportKind::Tls);
-        assert_eq!(server.get_ref().1.alpn_protocol(), Some(preface::ALPN));
+        assert_eq!(server.alpn_protocol(), Some(preface::ALPN));
         client.write_all(&preface::PREFACE).await.unwrap();
         client.flush().await.unwrap();
         let mut got = [0; 4];

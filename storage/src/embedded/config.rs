@@ -11,7 +11,8 @@ pub struct EmbeddedConfig {
     pub sync: bool,
     /// Bytes of recently read blocks kept in memory.
     pub cache_bytes: u64,
-    /// Bytes that each of the keyspaces collects in memory before it writes a table; the directory's an eighth.
+    /// Bytes that each of the keyspaces collects in memory before it writes a table; the directory's a 64th, and 256 KiB at the
+    /// least.
     pub memtable_bytes: u64,
     /// Bytes of journal kept before the oldest tables are forced out; at least 64 MiB. Bounds the time of an open.
     pub journal_bytes: u64,

@@ -23,6 +23,7 @@ const KEYSPACES: [&str; 3] = ["entries", "state", DIRECTORY];
 const DIRECTORY: &str = "directory";
 /// The directory gathers this part of what the others may: what each login leaves in it stays in memory until then.
 const DIRECTORY_SHARE: u64 = 64;
+const LEAST_GATHERED: u64 = 256 * 1024;
 
 /// A row to write, or without a value to remove.
 pub(super) type Change = (Key, Option<UserValue>);
@@ -74,7 +75,7 @@ impl Engine {
         }
         let [entries, state, directory] = KEYSPACES.map(|name| {
             let share = if name == DIRECTORY { DIRECTORY_SHARE } else { 1 };
-            let bytes = config.memtable_bytes / share;
+            let bytes = (config.memtable_bytes / share).max(LEAST_GATHERED);
             database.keyspace(name, || KeyspaceCreateOptions::default().max_memtable_size(bytes))
         });
         Ok(Engine {
