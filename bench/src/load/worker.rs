@@ -140,7 +140,11 @@ impl Worker {
 
     /// Sets more logins under way.
     fn open(&mut self) -> anyhow::Result<()> {
-        while self.opening && self.next < self.engine.conns.len() && self.engine.under_way < self.at_once {
+        // Who was put off is still under way: others wait until they are in.
+        while self.opening
+            && self.next < self.engine.conns.len()
+            && self.engine.under_way + self.engine.returning.len() < self.at_once
+        {
             if self.engine.conns[self.next].state == State::Closed {
                 self.engine.dial(self.next)?;
                 self.opened_at = clock::now();

@@ -5,7 +5,7 @@ use std::time::Duration;
 use super::arrival::plan;
 use super::steady::{memory, shared, start};
 use super::{Settings, Work};
-use crate::load::crew::Crew;
+use crate::load::crew::{Crew, PER_PROCESS};
 use crate::load::order::Order;
 use crate::load::plan::{Crowd, Deed, Part};
 use crate::measure::cost::Since;
@@ -13,6 +13,8 @@ use crate::measure::figures::{Figures, name};
 use crate::measure::machine::{Peak, memory_in_use};
 use crate::measure::process::anonymous_bytes;
 
+/// Logins under way at once, of all processes of the generator: fewer than a channel node takes.
+const LOGINS: u32 = 768;
 /// Calls under way at once, in each process of the generator.
 const IN_FLIGHT: u32 = 16;
 
@@ -26,6 +28,7 @@ pub fn perform(work: &Work, devices: u32, hold: Duration, settings: &Settings) -
     let mut plan = plan(work, settings, &target, 0, devices);
     plan.crowds.insert(0, Crowd { part: Part::Caller, first: 0, count: 1 });
     plan.deed = Deed::Call { in_flight: IN_FLIGHT };
+    plan.at_once = (LOGINS / devices.div_ceil(PER_PROCESS).max(1)) as usize;
     let mut crew = Crew::gather(&plan)?;
     let load = crew.pids();
     let since = Since::now(&target, &load)?;
