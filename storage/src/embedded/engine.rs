@@ -5,6 +5,7 @@ use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::path::Path;
 use std::sync::Arc;
 
+use fjall::config::PartitioningPolicy;
 use fjall::{Database, Keyspace, KeyspaceCreateOptions, Readable, UserValue};
 
 use super::config::EmbeddedConfig;
@@ -24,6 +25,16 @@ const DIRECTORY: &str = "directory";
 /// The directory gathers this part of what the others may: what each login leaves in it stays in memory until then.
 const DIRECTORY_SHARE: u64 = 64;
 const LEAST_GATHERED: u64 = 256 * 1024;
+
+/// How a keyspace is made that collects so many bytes in memory. Filters and indexes of all but the newest tables are cut
+/// into small blocks: whole, those of a large table fill the cache, and each look at a row reads them from the disk again.
+fn options(memtable_bytes: u64) -> KeyspaceCreateOptions {
+    let cut = || PartitioningPolicy::new([false, true]);
+    KeyspaceCreateOptions::default()
+        .max_memtable_size(memtable_bytes)
+        .filter_block_partitioning_policy(cut())
+        .index_block_partitioning_policy(cut())
+}
 
 /// A row to write, or without a value to remove.
 pub(super) type Change = (Key, Option<UserValue>);
@@ -76,7 +87,7 @@ impl Engine {
         let [entries, state, directory] = KEYSPACES.map(|name| {
             let share = if name == DIRECTORY { DIRECTORY_SHARE } else { 1 };
             let bytes = (config.memtable_bytes / share).max(LEAST_GATHERED);
-            database.keyspace(name, || KeyspaceCreateOptions::default().max_memtable_size(bytes))
+            database.keyspace(name, || options(bytes))
         });
         Ok(Engine {
             entries: entries.map_err(failed)?,
