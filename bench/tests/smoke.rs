@@ -69,14 +69,14 @@ fn figure(printed: &str, title: &str) -> f64 {
 
 #[test]
 fn idle_tells_what_unacknowledged_pushes_cost() {
-    let printed = bench(&["idle", "--connections", "500", "--unacked", "2", "--bytes", "100"]);
+    let printed = bench(&["idle", "--connections", "3000", "--unacked", "2", "--bytes", "100"]);
     assert!(printed.contains("2 pushes of 100 B to each connection"), "{printed}");
     assert!(figure(&printed, "per connection") > 0.0, "{printed}");
 }
 
 #[test]
 fn idle_without_pushes_tells_of_none() {
-    let printed = short(&["idle", "--connections", "500", "--transport", "websocket"]);
+    let printed = short(&["idle", "--connections", "3000", "--transport", "websocket"]);
     assert!(figure(&printed, "per connection") > 0.0, "{printed}");
     assert!(!printed.contains("unacknowledged"), "{printed}");
 }

@@ -6,16 +6,14 @@ use anyhow::{bail, ensure};
 
 use super::repeat::REPEATED_AFTER;
 use super::traffic::Idle;
-use crate::access::Access;
 use crate::fleet;
 use crate::group::Group;
 use crate::load::plan::Transport;
 use crate::measure::process::anonymous_bytes;
 use crate::server::Server;
 use crate::wire::Device;
+use crate::work::{FELL, FIRST_PART};
 
-/// Connections opened and kept before measuring starts, so that what is allocated once is not counted per connection.
-const WARM_UP: usize = 500;
 /// Time for the gateway to come to rest before its memory is read.
 const REST: Duration = Duration::from_secs(3);
 
@@ -45,28 +43,27 @@ pub fn run(idle: &Idle) -> anyhow::Result<()> {
 
 impl Unacked {
     async fn run(self, mut server: Server) -> anyhow::Result<()> {
-        let all = 0..WARM_UP + self.connections;
+        let (all, kept) = (0..self.connections, self.connections / FIRST_PART as usize);
         // The first login of a device is stored. What the store keeps in memory for that is not the connection's:
         // every device logs in once, and a fresh process is measured.
         drop(fleet::open(&server.access, self.transport, all.clone()).await?);
         server.restart()?;
         let access = server.access.clone();
         let group = Group::create(&access, all.len()).await?;
-        let mut devices = fleet::open(&access, self.transport, 0..WARM_UP).await?;
-        tokio::time::sleep(REST).await;
+        let mut devices = Vec::new();
+        for part in [0..kept / 2, kept / 2..kept] {
+            devices.extend(fleet::open(&access, self.transport, part).await?);
+            tokio::time::sleep(REST).await;
+        }
         let before = bytes(&server)?;
-        devices.extend(self.rest(&access).await?);
+        devices.extend(fleet::open(&access, self.transport, kept..self.connections).await?);
         tokio::time::sleep(REST).await;
         let after = bytes(&server)?;
-        ensure!(after > before, "the gateway's memory did not grow while connections were added");
-        let each = (after - before) as f64 / self.connections as f64;
+        ensure!(after > before, "{FELL}");
+        let each = (after - before) as f64 / (self.connections - kept) as f64;
         println!("{:22} {} over {}", "idle connections", self.connections, self.transport.name());
         println!("{:22} {each:.0} B", "per connection");
         self.unacknowledged(&server, group, &mut devices, each).await
-    }
-
-    async fn rest(&self, access: &Access) -> anyhow::Result<Vec<Device>> {
-        fleet::open(access, self.transport, WARM_UP..WARM_UP + self.connections).await
     }
 
     /// Pushes to everybody and measures by how much the gateway has grown since `each` was measured.

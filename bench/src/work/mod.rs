@@ -22,6 +22,8 @@ mod reach;
 pub mod settled;
 mod steady;
 
+pub use arrival::{FELL, FIRST_PART};
+
 /// What a load is made of.
 #[derive(Clone, Debug, PartialEq)]
 pub enum Load {
