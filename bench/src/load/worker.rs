@@ -52,7 +52,9 @@ struct Worker {
     next: usize,
     opening: bool,
     preparing: bool,
-    opened_at: u64,
+    /// How many devices were logged in when somebody was let in last, and when that was.
+    let_in: usize,
+    let_in_at: u64,
     stopping: Option<u64>,
     told_at: u64,
     refreshed_at: u64,
@@ -77,7 +79,8 @@ impl Worker {
             next: usize::MAX,
             opening: false,
             preparing: false,
-            opened_at: 0,
+            let_in: 0,
+            let_in_at: 0,
             stopping: None,
             told_at: 0,
             refreshed_at: clock::now(),
@@ -120,7 +123,7 @@ impl Worker {
             Order::Open { resume } => {
                 self.engine.conns.iter_mut().for_each(|conn| conn.device.session.resume = resume);
                 self.scenario.book().tally.resumed = 0;
-                (self.next, self.opening, self.opened_at) = (0, true, clock::now());
+                (self.next, self.opening, self.let_in_at) = (0, true, clock::now());
             }
             Order::Cut => self.engine.cut(),
             Order::Go => {
@@ -147,7 +150,6 @@ impl Worker {
         {
             if self.engine.conns[self.next].state == State::Closed {
                 self.engine.dial(self.next)?;
-                self.opened_at = clock::now();
             }
             self.next += 1;
         }
@@ -168,8 +170,12 @@ impl Worker {
             tell(&Word::Open(self.engine.ready as u32))?;
             tell(&Word::Ready)?;
         }
-        if self.opening && self.engine.under_way > 0 && now > self.opened_at + STUCK {
-            bail!("{} logins were not answered within {} s", self.engine.under_way, STUCK / SECOND);
+        if self.let_in != self.engine.ready {
+            (self.let_in, self.let_in_at) = (self.engine.ready, now);
+        }
+        if self.opening && now > self.let_in_at + STUCK {
+            let waiting = self.engine.under_way + self.engine.returning.len();
+            bail!("{waiting} logins wait, and nobody was let in for {} s", STUCK / SECOND);
         }
         if let Some(since) = self.stopping {
             match self.scenario.missing() {
@@ -186,7 +192,7 @@ impl Worker {
             self.told_at = now;
             match &self.reaching {
                 Some(reaching) => tell(&Word::Open(reaching.count))?,
-                None if self.opening => tell(&Word::Open(self.engine.ready as u32))?,
+                None if self.opening || self.preparing => tell(&Word::Open(self.engine.ready as u32))?,
                 None => {}
             }
         }

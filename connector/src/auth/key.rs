@@ -58,7 +58,7 @@ impl Algorithm {
         [Algorithm::Hs256, Algorithm::Es256, Algorithm::EdDsa].into_iter().find(|known| known.name() == name)
     }
 
-    fn library(self) -> jsonwebtoken::Algorithm {
+    fn in_jsonwebtoken(self) -> jsonwebtoken::Algorithm {
         match self {
             Algorithm::Hs256 => jsonwebtoken::Algorithm::HS256,
             Algorithm::Es256 => jsonwebtoken::Algorithm::ES256,
@@ -92,7 +92,8 @@ impl Key {
         let decoding = decoding.filter(|_| is_public(pem)).ok_or(not_a_key.clone())?;
         let key = Key::new(kid.into(), algorithm, decoding, None)?;
         // The library builds its verifier at each use; one that cannot be built has to be known now.
-        jsonwebtoken::crypto::verify("", b"", &key.decoding, algorithm.library()).map_err(|_| not_a_key)?;
+        jsonwebtoken::crypto::verify("", b"", &key.decoding, algorithm.in_jsonwebtoken())
+            .map_err(|_| not_a_key)?;
         Ok(key)
     }
 
@@ -109,13 +110,13 @@ impl Key {
     /// Whether `signature` (base64url) is this key's over `signed`.
     pub(super) fn verifies(&self, signed: &[u8], signature: &str) -> bool {
         let outcome =
-            jsonwebtoken::crypto::verify(signature, signed, &self.decoding, self.algorithm.library());
+            jsonwebtoken::crypto::verify(signature, signed, &self.decoding, self.algorithm.in_jsonwebtoken());
         outcome.unwrap_or(false)
     }
 
     /// This key's signature (base64url) over `signed`; `None` for a key that only verifies.
     pub(super) fn sign(&self, signed: &[u8]) -> Option<String> {
-        jsonwebtoken::crypto::sign(signed, self.encoding.as_ref()?, self.algorithm.library()).ok()
+        jsonwebtoken::crypto::sign(signed, self.encoding.as_ref()?, self.algorithm.in_jsonwebtoken()).ok()
     }
 
     fn new(
