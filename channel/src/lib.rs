@@ -21,6 +21,7 @@
 //! | `subscriptions` | presence across channel nodes: who is asked of whom (pure) |
 //! | `strangers` | conversations of other nodes that a slot task holds |
 //! | `tickets` | requests of the node itself, and who waits for their answers |
+//! | `turns` | work of which so much runs at once and so much more waits |
 //! | `readers` | requests that are answered from the store, each in a task |
 //! | `login` | a device logs in: id, epoch, route |
 //! | `resend` | pushed messages, read again from the log |
@@ -79,6 +80,7 @@ pub mod tally;
 mod teller;
 mod tickets;
 mod timeline;
+mod turns;
 mod user_key;
 mod watch;
 mod window;

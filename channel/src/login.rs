@@ -14,7 +14,6 @@ use protocol::node::v1::{Admitted, Attach, Attached, Kick, Target, ToConnector, 
 use protocol::v1::{self, Role};
 use storage::Store;
 use storage::directory::{DeviceKey, UserInfo};
-use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 use tokio::time::Instant;
 
 use crate::device_limit::DeviceLimit;
@@ -23,10 +22,13 @@ use crate::links::Links;
 use crate::metrics::Metrics;
 use crate::reply::refused_by_store;
 use crate::routes::{Route, Routes};
+use crate::turns::{Place, Turns};
 use crate::watch::Watches;
 
-/// Most logins in progress at once; more are refused with OVERLOADED, and devices come back with jitter.
+/// Most logins in progress at once.
 pub const MAX_LOGINS_IN_FLIGHT: usize = 1_024;
+/// Most logins that wait for others; more are refused with OVERLOADED, and devices come back with jitter.
+pub const MAX_LOGINS_WAITING: usize = 16_384;
 /// An epoch of another node that is so far ahead is none.
 const MAX_AHEAD_MICROS: u64 = 7 * 86_400 * 1_000_000;
 /// Longest a login waits for the clock to reach a second that has free ids.
@@ -46,7 +48,7 @@ pub struct Login {
     limit: DeviceLimit,
     duels: Mutex<Duels>,
     began: Instant,
-    permits: Arc<Semaphore>,
+    turns: Arc<Turns>,
 }
 
 impl Login {
@@ -59,7 +61,7 @@ impl Login {
         metrics: Arc<Metrics>,
         generator: Generator,
     ) -> Self {
-        let permits = Arc::new(Semaphore::new(MAX_LOGINS_IN_FLIGHT));
+        let turns = Turns::new(MAX_LOGINS_IN_FLIGHT, MAX_LOGINS_WAITING);
         let (generator, last_epoch) = (Mutex::new(generator), AtomicU64::new(0));
         Self {
             store,
@@ -74,7 +76,7 @@ impl Login {
             limit: DeviceLimit::default(),
             duels: Mutex::default(),
             began: Instant::now(),
-            permits,
+            turns,
         }
     }
 
@@ -88,9 +90,9 @@ impl Login {
         Self { lease, ..self }
     }
 
-    /// A place among the logins in progress; `None` if there is none free.
-    pub fn place(&self) -> Option<OwnedSemaphorePermit> {
-        self.permits.clone().try_acquire_owned().ok()
+    /// A place among the logins; `None` if there is none free.
+    pub fn place(&self) -> Option<Place> {
+        self.turns.place()
     }
 
     /// Answers an Attach with Admitted or refused.

@@ -75,7 +75,7 @@ pub struct ChannelNode {
     peers: Option<Arc<Peers>>,
     watches: Arc<Watches>,
     login: Arc<Login>,
-    readers: Arc<Readers>,
+    readers: Readers,
     resender: Arc<Resender>,
     presence: Arc<PresenceLog>,
     timelines: Arc<Timelines>,
@@ -156,7 +156,7 @@ impl ChannelNode {
             links: links.clone(),
             watches: watches.clone(),
             login: Arc::new(login),
-            readers: Arc::new(readers),
+            readers,
             resender: Arc::new(resender),
             presence,
             timelines,
@@ -339,7 +339,7 @@ impl ChannelNode {
         Ok(())
     }
 
-    fn request(&self, connector: NodeId, request: Request) {
+    fn request(self: &Arc<Self>, connector: NodeId, request: Request) {
         let Request { identity: Some(identity), device_id, epoch, frame: Some(frame) } = request else {
             // Only a broken connector says neither who asks nor what.
             return tracing::warn!(%connector, "a request lacks its identity or frame");
@@ -365,14 +365,16 @@ impl ChannelNode {
         }
     }
 
-    fn read(&self, asker: Asker, identity: Identity, read: Read) {
+    fn read(self: &Arc<Self>, asker: Asker, identity: Identity, read: Read) {
         let Some(place) = self.readers.place(&identity.tenant, &identity.user) else {
             return self.shed(asker, Code::OVERLOADED);
         };
-        let readers = self.readers.clone();
+        let node = self.clone();
         self.work.spawn(async move {
-            readers.read(asker, &identity, read).await;
-            drop(place);
+            match place.turn().await {
+                turn if turn.is_late => node.shed(asker, Code::OVERLOADED),
+                _turn => Box::pin(node.readers.read(asker, &identity, read)).await,
+            }
         });
     }
 

@@ -5,7 +5,6 @@ use std::sync::Arc;
 use protocol::node::v1::Identity;
 use protocol::v1::server_frame::Body;
 use storage::Store;
-use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 
 use crate::conversations::Conversations;
 use crate::dispatch::Read;
@@ -15,11 +14,13 @@ use crate::metrics::Metrics;
 use crate::reply::{Asker, Replies};
 use crate::shares::{Share, Shares};
 use crate::timeline::Timelines;
+use crate::turns::{self, Turn, Turns};
 use crate::watch::Watches;
 
-/// Most reads in progress at once, those of one user up to an eighth; more are refused with OVERLOADED. Each holds at
-/// most one frame of results.
+/// Most reads in progress at once. Each holds at most one frame of results.
 pub const MAX_READS_IN_FLIGHT: usize = 1_024;
+/// Most reads that wait for others; more are refused with OVERLOADED.
+pub const MAX_READS_WAITING: usize = 16_384;
 
 /// Who answers which read.
 pub struct Readers {
@@ -29,14 +30,21 @@ pub struct Readers {
     watches: Arc<Watches>,
     timelines: Arc<Timelines>,
     replies: Replies,
-    permits: Arc<Semaphore>,
+    turns: Arc<Turns>,
     shares: Arc<Shares>,
 }
 
-/// A place among the reads in progress, given back when dropped.
+/// A user's place among the reads, given back when dropped.
 pub struct Place {
-    _permit: OwnedSemaphorePermit,
+    place: turns::Place,
     _share: Share,
+}
+
+impl Place {
+    /// Waits for the turn.
+    pub async fn turn(&self) -> Turn<'_> {
+        self.place.turn().await
+    }
 }
 
 impl Readers {
@@ -54,16 +62,16 @@ impl Readers {
             watches,
             timelines,
             replies,
-            permits: Arc::new(Semaphore::new(MAX_READS_IN_FLIGHT)),
+            turns: Turns::new(MAX_READS_IN_FLIGHT, MAX_READS_WAITING),
             shares: Shares::of(MAX_READS_IN_FLIGHT),
         }
     }
 
-    /// A place for a user among the reads in progress; `None` if there is none free, or the user has enough of them.
+    /// A place for a user among the reads; `None` if there is none free, or the user has an eighth of as many as run at
+    /// once.
     pub fn place(&self, tenant: &str, user: &str) -> Option<Place> {
         let _share = self.shares.take(tenant, user)?;
-        let _permit = self.permits.clone().try_acquire_owned().ok()?;
-        Some(Place { _permit, _share })
+        Some(Place { place: self.turns.place()?, _share })
     }
 
     /// Reads and answers.

@@ -25,8 +25,11 @@ impl ChannelNode {
         }
         let login = self.login.clone();
         self.work.spawn(async move {
-            login.attach(connector, attach).await;
-            drop(place);
+            match place.turn().await {
+                turn if turn.is_late => login.refuse(connector, attach.attach_id, Code::OVERLOADED),
+                // Boxed: those who wait hold none of it.
+                _turn => Box::pin(login.attach(connector, attach)).await,
+            }
         });
     }
 
@@ -61,8 +64,11 @@ impl ChannelNode {
         let (node, place) = (self.clone(), self.readers.place(&tenant, &user));
         self.work.spawn(async move {
             let watcher = Watcher { device, epoch, connector };
-            node.watches.tell_all(watcher, &tenant, place.is_some()).await;
-            drop(place);
+            let _turn = match &place {
+                Some(place) => Some(place.turn().await),
+                None => None,
+            };
+            Box::pin(node.watches.tell_all(watcher, &tenant, place.is_some())).await;
         });
     }
 
@@ -70,8 +76,9 @@ impl ChannelNode {
         let Some(place) = self.readers.place(&asked.tenant, &asked.user) else { return Err(LinkError::Full) };
         let resender = self.resender.clone();
         self.work.spawn(async move {
-            resender.resend(connector, asked).await;
-            drop(place);
+            // However late: a connector counts on the answer.
+            let _turn = place.turn().await;
+            Box::pin(resender.resend(connector, asked)).await;
         });
         Ok(())
     }
