@@ -211,9 +211,11 @@ impl Login {
         let admitted = Admitted { device_id: device, epoch };
         self.deliver_attached(connector, attach_id, attached::Outcome::Admitted(admitted));
         // A later login that displaced this route before Attached arrived kicked a session that was not there yet. It
-        // has counted that.
-        if !self.routes.has(&key.tenant, &key.user, device, epoch) {
-            self.kick(route, Code::SUPERSEDED);
+        // has counted that. Without one the routes of the whole connector are gone: the device has to come again.
+        match self.routes.get(&key.tenant, &key.user, device) {
+            Some(present) if present.epoch == epoch => {}
+            Some(_) => self.kick(route, Code::SUPERSEDED),
+            None => self.kick(route, Code::UNAVAILABLE),
         }
     }
 

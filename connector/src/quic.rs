@@ -51,6 +51,8 @@ pub enum QuicError {
 pub fn server_config(identity: &Identity, idle_timeout: Duration) -> Result<quinn::ServerConfig, QuicError> {
     let crypto = QuicServerConfig::try_from(identity.server_config(Use::Quic)?)?;
     let mut transport = TransportConfig::default();
+    // A connection keeps the largest buffer that it has ever sent from: one datagram, where offloading would have made it
+    // ten; and nobody probes for larger datagrams, from which short messages gain nothing.
     transport
         .max_concurrent_bidi_streams(VarInt::from_u32(1))
         .max_concurrent_uni_streams(VarInt::from_u32(0))
@@ -58,6 +60,8 @@ pub fn server_config(identity: &Identity, idle_timeout: Duration) -> Result<quin
         .receive_window(VarInt::from_u32(CONNECTION_WINDOW_BYTES))
         .send_window(SEND_WINDOW_BYTES)
         .datagram_receive_buffer_size(None)
+        .enable_segmentation_offload(false)
+        .mtu_discovery_config(None)
         .max_idle_timeout(Some(idle_timeout.try_into().map_err(|_| QuicError::IdleTimeout)?))
         .keep_alive_interval(None);
     let mut config = quinn::ServerConfig::with_crypto(Arc::new(crypto));
