@@ -5,10 +5,10 @@
 //! no lock is held across a callback into anything but the caller's closure. A user whose last route has gone stays
 //! as an empty list until that was told, so that what was told last is always known.
 
-use std::hash::{BuildHasher, RandomState};
+use std::hash::BuildHasher as _;
 use std::sync::atomic::{AtomicUsize, Ordering};
 
-use hashbrown::HashMap;
+use hashbrown::{DefaultHashBuilder, HashMap};
 use idgen::NodeId;
 use parking_lot::RwLock;
 use storage::presence::PresenceState;
@@ -26,7 +26,7 @@ type Shard = RwLock<HashMap<UserKey, RouteList>>;
 /// The routes of every user of this node.
 pub struct Routes {
     shards: Box<[Shard]>,
-    hasher: RandomState,
+    hasher: DefaultHashBuilder,
     devices: AtomicUsize,
 }
 
@@ -79,7 +79,7 @@ pub struct Detached {
 impl Default for Routes {
     fn default() -> Self {
         let shards = (0..SHARDS).map(|_| Shard::default()).collect();
-        Self { shards, hasher: RandomState::new(), devices: AtomicUsize::new(0) }
+        Self { shards, hasher: DefaultHashBuilder::default(), devices: AtomicUsize::new(0) }
     }
 }
 

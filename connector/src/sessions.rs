@@ -1,9 +1,9 @@
 //! DeviceId → session: who is connected to this connector now.
 
 use std::collections::HashMap;
-use std::hash::{BuildHasherDefault, DefaultHasher};
 use std::sync::Arc;
 
+use foldhash::fast::FixedState;
 use parking_lot::RwLock;
 
 use crate::handle::Handle;
@@ -12,7 +12,7 @@ use crate::handle::Handle;
 const SHARDS: usize = 64;
 
 /// Hashed without a secret, so that what is done to all can be repeated: no device chooses its id.
-type Shard = RwLock<HashMap<u64, Arc<Handle>, BuildHasherDefault<DefaultHasher>>>;
+type Shard = RwLock<HashMap<u64, Arc<Handle>, FixedState>>;
 
 /// The devices of this connector.
 pub struct Sessions {

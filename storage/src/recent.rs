@@ -1,8 +1,9 @@
 //! A map of bounded size that forgets what was not used for long.
 
 use std::borrow::Borrow;
-use std::collections::HashMap;
 use std::hash::Hash;
+
+use hashbrown::HashMap;
 
 /// Two generations bound the memory: what was not used while the younger one filled up is forgotten.
 #[derive(Debug)]

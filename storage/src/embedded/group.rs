@@ -2,9 +2,8 @@
 
 mod presence;
 
-use std::collections::HashMap;
-
 use fjall::UserValue;
+use hashbrown::HashMap;
 use idgen::DeviceId;
 
 use super::engine::{Change, Engine};

@@ -99,6 +99,7 @@ impl Engine {
         raw: &[u8],
         scenario: &mut dyn Scenario,
     ) -> anyhow::Result<()> {
+        clock::arrive();
         let conn = &mut self.conns[at];
         let mut begins = false;
         let whole = match &mut conn.link {

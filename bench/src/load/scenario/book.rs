@@ -31,14 +31,14 @@ impl Book {
     pub fn delivered(&mut self, due: u64) {
         self.tally.deliveries += u64::from(self.counts);
         if self.covers(due) {
-            self.tally.delivery.record(clock::now().saturating_sub(due));
+            self.tally.delivery.record(clock::arrived().saturating_sub(due));
         }
     }
 
     pub fn accepted(&mut self, due: u64) {
         self.tally.accepted += u64::from(self.counts);
         if self.covers(due) {
-            self.tally.answer.record(clock::now().saturating_sub(due));
+            self.tally.answer.record(clock::arrived().saturating_sub(due));
         }
     }
 
@@ -48,7 +48,7 @@ impl Book {
             self.tally.read_messages += messages as u64;
         }
         if self.covers(due) {
-            self.tally.answer.record(clock::now().saturating_sub(due));
+            self.tally.answer.record(clock::arrived().saturating_sub(due));
         }
     }
 

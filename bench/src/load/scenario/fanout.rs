@@ -104,7 +104,7 @@ impl Fanout {
         }
         heard.number = number;
         heard.seq = seq.max(heard.seq);
-        self.heard_at = clock::now();
+        self.heard_at = clock::arrived();
         self.book.delivered(due);
         if self.speaker.is_some() && self.listeners.contains(&at) {
             self.count_off(number)?;

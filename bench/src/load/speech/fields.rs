@@ -30,6 +30,7 @@ impl<'a> Value<'a> {
 ///
 /// # Errors
 /// If the bytes are no protobuf.
+#[inline(always)]
 pub fn next<'a>(bytes: &mut &'a [u8]) -> anyhow::Result<Option<(u32, Value<'a>)>> {
     if bytes.is_empty() {
         return Ok(None);
@@ -59,7 +60,17 @@ pub fn find<'a>(mut bytes: &'a [u8], number: u32) -> anyhow::Result<Option<Value
 }
 
 /// A varint from the front.
+#[inline(always)]
 pub fn varint(bytes: &mut &[u8]) -> anyhow::Result<u64> {
+    // Most are short.
+    if let [byte @ 0..=0x7F, rest @ ..] = *bytes {
+        *bytes = rest;
+        return Ok(u64::from(*byte));
+    }
+    long_varint(bytes)
+}
+
+fn long_varint(bytes: &mut &[u8]) -> anyhow::Result<u64> {
     let mut value = 0;
     for (at, byte) in bytes.iter().take(10).enumerate() {
         value |= u64::from(byte & 0x7F) << (7 * at);
@@ -71,6 +82,7 @@ pub fn varint(bytes: &mut &[u8]) -> anyhow::Result<u64> {
     bail!("a number without an end")
 }
 
+#[inline(always)]
 fn take<'a>(bytes: &mut &'a [u8], length: usize) -> anyhow::Result<&'a [u8]> {
     let (front, rest) = bytes.split_at_checked(length).context("a field without an end")?;
     *bytes = rest;
