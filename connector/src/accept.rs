@@ -29,6 +29,10 @@ const REFUSAL_TIME: Duration = Duration::from_secs(2);
 /// Pause after `accept` failed, most often for want of file descriptors, or all places were taken: long enough to spare the processor, short
 /// enough that the listen queue survives it.
 const ACCEPT_PAUSE: Duration = Duration::from_millis(100);
+/// How long an accepted connection waits for a place: in a storm new connections come while the ends of the old ones are
+/// still looked at. And how often it is looked.
+const ROOM_PATIENCE: Duration = Duration::from_millis(250);
+const ROOM_LOOK: Duration = Duration::from_millis(5);
 /// Silence on a socket after which the kernel probes the peer, the time between probes, and how many may fail.
 const KEEPALIVE_IDLE: Duration = Duration::from_secs(45);
 const KEEPALIVE_INTERVAL: Duration = Duration::from_secs(9);
@@ -84,6 +88,7 @@ impl Connector {
                 };
                 match accepted {
                     Ok((stream, remote)) => {
+                        connector.room().await;
                         if !connector.begin(stream, remote, &stop, &serve) {
                             // Whoever comes meanwhile waits in the listen queue.
                             tokio::time::sleep(ACCEPT_PAUSE).await;
@@ -93,6 +98,14 @@ impl Connector {
                 }
             }
         });
+    }
+
+    /// Waits a moment for room, if there is none.
+    async fn room(&self) {
+        let until = Instant::now() + ROOM_PATIENCE;
+        while !(self.has_socket_room() && self.has_room()) && Instant::now() < until {
+            tokio::time::sleep(ROOM_LOOK).await;
+        }
     }
 
     /// Says whether there was a place.
@@ -126,8 +139,16 @@ impl Connector {
 
     /// A place for one more connection that holds a file descriptor.
     fn socket_place(&self) -> Option<Place> {
-        let room = self.sockets.load(Ordering::Relaxed) < self.core.config.max_sockets;
-        self.place(room, &self.sockets)
+        self.place(self.has_socket_room(), &self.sockets)
+    }
+
+    fn has_socket_room(&self) -> bool {
+        self.sockets.load(Ordering::Relaxed) < self.core.config.max_sockets
+    }
+
+    fn has_room(&self) -> bool {
+        let held = self.sockets.load(Ordering::Relaxed) + self.datagrams.load(Ordering::Relaxed);
+        held < self.core.config.max_connections
     }
 
     /// A place for one more QUIC connection.
@@ -138,8 +159,7 @@ impl Connector {
     /// Without a place the connection is dropped: a farewell would cost what is lacking.
     fn place(&self, room: bool, of: &Arc<AtomicUsize>) -> Option<Place> {
         self.core.metrics.accepted.add(1);
-        let held = self.sockets.load(Ordering::Relaxed) + self.datagrams.load(Ordering::Relaxed);
-        if room && held < self.core.config.max_connections {
+        if room && self.has_room() {
             return Some(Place::take(of));
         }
         self.core.metrics.refused_full.add(1);
