@@ -62,7 +62,7 @@ const OPENS: [&str; 22] = [
 ];
 
 /// Starts fast, and trusts the tokens that the configuration gives. What a node knows of the ring it loads when it starts
-/// again, as by default: one that does not know of the others is a majority by itself, and commits alone what the others
+/// again, as by default: one that does not know of the others is a majority by itself, and can commit alone what the others
 /// do not see.
 const PROPERTIES: [&str; 6] = [
     "-Dcassandra-foreground=yes",
